@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What the library asks of a communicator: a small base concept, and one concept per capability.
+///
+/// A communicator moves contiguous bytes between peers. It never sees a policy, a mask or a tensor.
+
+#include <sdp/tensor.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+namespace sdp {
+
+/// Bytes for one peer.
+struct outgoing {
+    int peer = 0;
+    const void* data = nullptr;
+    std::size_t bytes = 0;
+};
+
+/// Room for the bytes of one peer.
+struct incoming {
+    int peer = 0;
+    void* data = nullptr;
+    std::size_t bytes = 0;
+};
+
+/// Tells apart exchanges that are under way at the same time. Both ends of a message name the same tag.
+using exchange_tag = int;
+
+/// Largest tag that the library uses; small enough for every MPI.
+inline constexpr exchange_tag max_exchange_tag = 32767;
+
+/// An exchange under way.
+///
+/// | expression      | result | throws                                       | meaning                                       |
+/// |-----------------|--------|----------------------------------------------|-----------------------------------------------|
+/// | `p.test()`      | bool   | what the communicator throws                 | makes progress; true once all messages are done |
+/// | `p.wait(limit)` | void   | `timeout_error` naming a peer; `aborted_error` | returns once all messages are done            |
+///
+/// Semantics: the buffers belong to the exchange until `test` has returned true or `wait` has returned. Movable. After
+/// completion `test` stays true. A default-made one is complete. Destroying an unfinished one never throws.
+template <class P>
+concept pending_exchange = std::movable<P> && std::default_initializable<P> && requires(P& p, std::chrono::milliseconds limit)
+{
+    {
+        p.test()
+        } -> std::same_as<bool>;
+    p.wait(limit);
+};
+
+/// The base concept: a sparse all-to-all.
+///
+/// | expression                       | result             | meaning                                                     |
+/// |----------------------------------|--------------------|-------------------------------------------------------------|
+/// | `c.rank()`                       | int                | this worker, 0 … size−1                                     |
+/// | `c.size()`                       | int                | the world size N                                            |
+/// | `c.exchange(tag, sends, receives)` | a pending exchange | starts the messages; at most one per peer and direction    |
+///
+/// Semantics the compiler cannot check:
+/// - The call returns without waiting for peers. The two spans may go when it returns, the bytes may not.
+/// - A message is matched by (sender, receiver, tag); messages equal in all three are matched in order of posting. An
+///   implementation may ignore the tag if it keeps the order of posting between each pair, and must then declare
+///   `ordered_exchange`: the library posts in the same order on all ranks for such a communicator.
+/// - Both ends name the same number of bytes; a difference is an error, on whichever end can see it.
+/// - No message is sent to oneself, and none has zero bytes.
+/// - Memory is host memory unless the type also models a capability that says otherwise.
+///
+/// @snippet tests/support/archetypes.hpp minimal communicator
+template <class C>
+concept communicator
+    = requires(C& c, const C& k, exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
+{
+    {
+        k.rank()
+        } -> std::same_as<int>;
+    {
+        k.size()
+        } -> std::same_as<int>;
+    {
+        c.exchange(tag, sends, receives)
+        } -> pending_exchange;
+};
+
+/// What `exchange` returns.
+template <communicator C>
+using pending_of
+    = decltype(std::declval<C&>().exchange(exchange_tag {}, std::span<const outgoing> {}, std::span<const incoming> {}));
+
+/// Capability: the communicator keeps the order of posting instead of looking at tags (a stream, for example).
+template <class C>
+concept ordered_exchange = communicator<C> && requires
+{
+    requires C::ordered_exchange;
+};
+
+/// Capability: `c.abort()` ends the waits of every worker of the group with `aborted_error`, so that a worker that fails
+/// leaves nobody waiting for it.
+template <class C>
+concept abortable = communicator<C> && requires(C& c)
+{
+    c.abort();
+};
+
+} // namespace sdp

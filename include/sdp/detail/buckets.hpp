@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief How the parameters of a plan are put into buckets, and where in a bucket's buffer each peer's bytes lie.
+
+#include <sdp/overlap/plan.hpp>
+#include <sdp/tensor.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace sdp::detail {
+
+/// The peers of a plan, and for every class where its trainers and readers are in that list.
+struct peer_table {
+    static constexpr std::uint32_t self = std::numeric_limits<std::uint32_t>::max();
+
+    struct members {
+        std::vector<std::uint32_t> trainers, readers; ///< indices into `ranks`, or `self`
+    };
+
+    std::vector<int> ranks; ///< everybody this worker exchanges with, ascending
+    std::vector<members> classes;
+
+    peer_table() = default;
+    explicit peer_table(const overlap_plan& plan)
+    {
+        for (const auto& c : plan.classes) {
+            ranks.insert(ranks.end(), c.trainers.begin(), c.trainers.end());
+            if (c.position >= 0) // two readers never talk to each other
+                ranks.insert(ranks.end(), c.readers.begin(), c.readers.end());
+        }
+        std::sort(ranks.begin(), ranks.end());
+        ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+        std::erase(ranks, plan.rank);
+        const auto index = [&](int rank) {
+            const auto at = std::lower_bound(ranks.begin(), ranks.end(), rank);
+            return at != ranks.end() && *at == rank ? static_cast<std::uint32_t>(at - ranks.begin()) : self;
+        };
+        for (const auto& c : plan.classes) {
+            auto& m = classes.emplace_back();
+            for (const int rank : c.trainers)
+                m.trainers.push_back(index(rank));
+            for (const int rank : c.readers)
+                m.readers.push_back(index(rank));
+        }
+    }
+};
+
+/// The bytes between this worker and one peer in one bucket.
+///
+/// A gradient message has two sections: first what is reduced at an owner and comes back as the mean, in the very buffer it
+/// left from, then what two trainers simply swap. So no phase needs a buffer of its own.
+struct peer_share {
+    std::size_t to_owner = 0; ///< elements of mine that the peer owns
+    std::size_t from_trainer = 0; ///< elements of the peer's that I own
+    std::size_t swapped = 0; ///< elements that go both ways at once, k = 2
+    std::size_t values_out = 0; ///< fresh values to the peer
+    std::size_t values_in = 0;
+    std::size_t send_at = 0, receive_at = 0; ///< bytes into the buffer, gradients
+    std::size_t values_out_at = 0, values_in_at = 0; ///< bytes into the buffer, values
+};
+
+/// Parameters that are exchanged together, in backward order, all of one element type.
+struct bucket {
+    std::vector<std::size_t> parameters;
+    element_type type = element_type::f32;
+    std::vector<peer_share> peers; ///< as in the peer table
+    std::size_t bytes = 0; ///< of the buffer
+    std::size_t trained = 0; ///< parameters of which this worker trains something
+};
+
+/// What is done with a class's gradients.
+enum class route : std::uint8_t {
+    none, ///< this worker does not train it
+    local, ///< it is the only trainer
+    swap, ///< two trainers send each other everything and both sum: one round
+    owner, ///< reduced at the owner, which sends the mean back
+};
+
+/// Fills in the message sizes and the buffer places of a bucket.
+template <class RouteOf>
+void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, RouteOf route_of)
+{
+    constexpr auto self = peer_table::self;
+    b.peers.assign(peers.ranks.size(), {});
+    for (const auto p : b.parameters) {
+        bool trains = false;
+        for (const auto& piece : plan.of(p)) {
+            const auto& c = plan.class_of(piece);
+            const auto& m = peers.classes[piece.holder_class];
+            const auto size = static_cast<std::size_t>(piece.size());
+            const auto owner = m.trainers[piece.owner];
+            trains = trains || c.position >= 0;
+            switch (route_of(piece.holder_class)) {
+            case route::swap:
+                b.peers[m.trainers[c.position == 0 ? 1 : 0]].swapped += size;
+                break;
+            case route::owner:
+                if (owner != self)
+                    b.peers[owner].to_owner += size;
+                else
+                    for (const auto t : m.trainers)
+                        if (t != self)
+                            b.peers[t].from_trainer += size;
+                break;
+            case route::none:
+            case route::local:
+                break;
+            }
+            if (owner != self) {
+                if (c.position < 0 || values_to_trainers)
+                    b.peers[owner].values_in += size;
+                continue;
+            }
+            for (const auto r : m.readers)
+                b.peers[r].values_out += size;
+            if (values_to_trainers)
+                for (const auto t : m.trainers)
+                    if (t != self)
+                        b.peers[t].values_out += size;
+        }
+        b.trained += trains ? 1 : 0;
+    }
+    constexpr std::size_t line = 64;
+    const std::size_t element = size_of(b.type);
+    std::size_t gradients = 0, values = 0;
+    const auto reserve = [&](std::size_t& end, std::size_t elements) {
+        const std::size_t at = end;
+        end += (elements * element + line - 1) / line * line;
+        return at;
+    };
+    for (auto& s : b.peers) {
+        s.send_at = reserve(gradients, s.to_owner + s.swapped);
+        s.receive_at = reserve(gradients, s.from_trainer + s.swapped);
+        s.values_out_at = reserve(values, s.values_out);
+        s.values_in_at = reserve(values, s.values_in);
+    }
+    b.bytes = std::max(gradients, values);
+}
+
+} // namespace sdp::detail

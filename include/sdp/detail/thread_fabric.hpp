@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The machinery under the `threads` communicator: how messages between threads of one process meet.
+///
+/// A message is a rendezvous. The end that comes second finds the other in the lane of its (sender, receiver) pair; from
+/// then on whichever of the two workers next waits or tests copies the bytes, once, from the sender's memory into the
+/// receiver's. Copying at the moment of the match would be simpler, but then the last worker to arrive copies everything
+/// while the others sleep.
+
+#include <sdp/detail/exchange_check.hpp>
+#include <sdp/detail/thread_lane.hpp>
+#include <sdp/error.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// The messages of one exchange. Large enough for any exchange of its group, so that a used one serves every later call.
+struct thread_batch {
+    std::unique_ptr<thread_message[]> messages;
+    std::size_t count = 0;
+    thread_batch* next_free = nullptr;
+
+    [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
+};
+
+/// What belongs to one rank. The lock only serves callers that use one rank from several threads.
+struct thread_endpoint {
+    thread_endpoint(int rank, int size)
+        : check(rank, size)
+    {
+    }
+
+    thread_bell bell;
+    std::atomic<bool> left = false;
+    std::mutex mutex;
+    exchange_check check;
+    std::vector<std::unique_ptr<thread_batch>> batches;
+    thread_batch* free = nullptr;
+};
+
+/// All ranks of a group and the lanes between them.
+class thread_fabric {
+public:
+    /// @throws sdp::error for less than one worker
+    explicit thread_fabric(int size)
+        : size_(size)
+    {
+        if (size < 1)
+            fail("a group of ", size, " workers; at least 1 is needed");
+        const auto count = static_cast<std::size_t>(size);
+        lanes_ = std::vector<thread_lane>(count * count);
+        for (int rank = 0; rank < size; ++rank)
+            endpoints_.push_back(std::make_unique<thread_endpoint>(rank, size));
+    }
+
+    [[nodiscard]] int size() const noexcept { return size_; }
+    [[nodiscard]] int failing_rank() const noexcept { return failing_rank_.load(); }
+
+    void abort(int rank) noexcept
+    {
+        int nobody = -1;
+        failing_rank_.compare_exchange_strong(nobody, rank); // the first one stays the cause
+        ring_all();
+    }
+
+    void leave(int rank) noexcept
+    {
+        endpoint(rank).left.store(true);
+        ring_all();
+    }
+
+    [[nodiscard]] thread_batch* post(
+        int rank, exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        auto* const batch = prepare(rank, tag, sends, receives);
+        if (batch != nullptr)
+            for (auto& message : batch->used())
+                post(rank, message);
+        return batch;
+    }
+
+    /// Copies what can be copied. True once nothing of the batch is left to do.
+    [[nodiscard]] bool progress(int rank, thread_batch& batch)
+    {
+        bool complete = true;
+        for (auto& message : batch.used()) {
+            if (message.stage.load(std::memory_order_acquire) == thread_stage::matched)
+                copy(rank, message);
+            complete = complete && message.stage.load(std::memory_order_acquire) == thread_stage::done;
+        }
+        if (!complete)
+            throw_if_hopeless(rank, batch);
+        return complete;
+    }
+
+    void wait(int rank, thread_batch& batch, std::chrono::milliseconds limit)
+    {
+        using clock = std::chrono::steady_clock;
+        // Keeps the sum below from overflowing for "as long as it takes".
+        constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
+        const auto deadline = clock::now() + (limit < longest ? limit : longest);
+        // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
+        constexpr int yields = 8;
+        auto& bell = endpoint(rank).bell;
+        for (int round = 0;; ++round) {
+            const auto seen = bell.count();
+            if (progress(rank, batch))
+                return;
+            if (clock::now() >= deadline)
+                throw_if_late(rank, batch, limit);
+            if (round < yields)
+                std::this_thread::yield();
+            else
+                bell.sleep(seen, deadline);
+        }
+    }
+
+    void recycle(int rank, thread_batch* batch) noexcept
+    {
+        auto& self = endpoint(rank);
+        const std::lock_guard lock(self.mutex);
+        batch->next_free = self.free;
+        self.free = batch;
+    }
+
+    /// Takes an unfinished batch out of the lanes. Its messages can never be matched right again, so the group ends.
+    void give_up(int rank, thread_batch* batch) noexcept
+    {
+        bool unfinished = false;
+        for (auto& message : batch->used()) {
+            const auto stage = message.stage.load(std::memory_order_acquire);
+            unfinished = unfinished || (stage != thread_stage::done && stage != thread_stage::mismatched);
+        }
+        if (unfinished)
+            abort(rank);
+        for (auto& message : batch->used())
+            withdraw(rank, message);
+        recycle(rank, batch);
+    }
+
+private:
+    [[nodiscard]] thread_endpoint& endpoint(int rank) noexcept { return *endpoints_[static_cast<std::size_t>(rank)]; }
+
+    [[nodiscard]] thread_lane& lane_of(int rank, const thread_message& message) noexcept
+    {
+        const int sender = message.outgoing ? rank : message.peer;
+        const int receiver = message.outgoing ? message.peer : rank;
+        return lanes_[static_cast<std::size_t>(sender) * static_cast<std::size_t>(size_) + static_cast<std::size_t>(receiver)];
+    }
+
+    void ring_all() noexcept
+    {
+        for (const auto& each : endpoints_)
+            each->bell.ring();
+    }
+
+    [[nodiscard]] thread_batch* prepare(
+        int rank, exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        auto& self = endpoint(rank);
+        const std::lock_guard lock(self.mutex);
+        self.check(tag, sends, receives);
+        if (const int cause = failing_rank(); cause >= 0)
+            fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
+        if (sends.empty() && receives.empty())
+            return nullptr;
+        if (self.free == nullptr) {
+            // One message per peer and direction is the most there can be.
+            auto fresh = std::make_unique<thread_batch>();
+            fresh->messages = std::make_unique<thread_message[]>(2 * static_cast<std::size_t>(size_ - 1));
+            self.batches.push_back(std::move(fresh));
+            self.free = self.batches.back().get();
+        }
+        auto* const batch = self.free;
+        self.free = batch->next_free;
+        batch->count = 0;
+        for (const auto& each : receives) {
+            auto& message = next_message(*batch, tag, each.peer, each.bytes);
+            message.outgoing = false;
+            message.target = each.data;
+        }
+        for (const auto& each : sends) {
+            auto& message = next_message(*batch, tag, each.peer, each.bytes);
+            message.outgoing = true;
+            message.source = each.data;
+        }
+        return batch;
+    }
+
+    [[nodiscard]] static thread_message& next_message(thread_batch& batch, exchange_tag tag, int peer, std::size_t bytes) noexcept
+    {
+        auto& message = batch.messages[batch.count++];
+        message.tag = tag;
+        message.peer = peer;
+        message.bytes = bytes;
+        message.partner = nullptr;
+        message.stage.store(thread_stage::waiting, std::memory_order_relaxed);
+        return message;
+    }
+
+    void post(int rank, thread_message& message) noexcept
+    {
+        auto& lane = lane_of(rank, message);
+        {
+            const std::lock_guard lock(lane.mutex);
+            auto* const partner = lane.match_or_append(message);
+            if (partner == nullptr)
+                return;
+            const bool fits = partner->bytes == message.bytes;
+            const auto stage = fits ? thread_stage::matched : thread_stage::mismatched;
+            message.partner = partner;
+            message.other_bytes = partner->bytes;
+            partner->partner = &message;
+            partner->other_bytes = message.bytes;
+            message.stage.store(stage, std::memory_order_release);
+            partner->stage.store(stage, std::memory_order_release);
+        }
+        endpoint(message.peer).bell.ring();
+    }
+
+    void copy(int rank, thread_message& message) noexcept
+    {
+        auto* const partner = claim(rank, message);
+        if (partner == nullptr)
+            return;
+        const auto& from = message.outgoing ? message : *partner;
+        const auto& to = message.outgoing ? *partner : message;
+        std::memcpy(to.target, from.source, message.bytes);
+        message.stage.store(thread_stage::done, std::memory_order_release);
+        partner->stage.store(thread_stage::done, std::memory_order_release); // from here on the partner may be reused
+        endpoint(message.peer).bell.ring();
+    }
+
+    /// The partner, if the right to copy is ours.
+    [[nodiscard]] thread_message* claim(int rank, thread_message& message) noexcept
+    {
+        const std::lock_guard lock(lane_of(rank, message).mutex);
+        if (message.stage.load(std::memory_order_relaxed) != thread_stage::matched)
+            return nullptr;
+        message.stage.store(thread_stage::copying, std::memory_order_relaxed);
+        message.partner->stage.store(thread_stage::copying, std::memory_order_relaxed);
+        return message.partner;
+    }
+
+    void withdraw(int rank, thread_message& message) noexcept
+    {
+        auto& lane = lane_of(rank, message);
+        {
+            const std::lock_guard lock(lane.mutex);
+            const auto stage = message.stage.load(std::memory_order_relaxed);
+            if (stage == thread_stage::waiting)
+                lane.remove(message);
+            else if (stage == thread_stage::matched)
+                message.partner->stage.store(thread_stage::withdrawn, std::memory_order_release);
+        }
+        // A copy that has begun ends soon, and it uses our buffer.
+        while (message.stage.load(std::memory_order_acquire) == thread_stage::copying)
+            std::this_thread::yield();
+    }
+
+    void throw_if_hopeless(int rank, thread_batch& batch)
+    {
+        for (auto& message : batch.used())
+            if (message.stage.load(std::memory_order_acquire) == thread_stage::mismatched) {
+                const int sender = message.outgoing ? rank : message.peer;
+                const int receiver = message.outgoing ? message.peer : rank;
+                fail("the message from rank ", sender, " to rank ", receiver, " with tag ", message.tag, " has ",
+                    message.outgoing ? message.bytes : message.other_bytes, " bytes, but the receiver expects ",
+                    message.outgoing ? message.other_bytes : message.bytes);
+            }
+        if (const int cause = failing_rank(); cause >= 0)
+            fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+        for (auto& message : batch.used()) {
+            // In this order: what a rank posted before it left is visible once `left` is.
+            if (endpoint(message.peer).left.load() && message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
+                fail("rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag, ", ", message.bytes,
+                    " bytes), but rank ", message.peer, " has left the group without its part of the exchange");
+        }
+    }
+
+    void throw_if_late(int rank, thread_batch& batch, std::chrono::milliseconds limit)
+    {
+        for (auto& message : batch.used())
+            if (message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
+                fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms ", action(message), message.peer, " (tag ",
+                    message.tag, ", ", message.bytes, " bytes)");
+    }
+
+    [[nodiscard]] static const char* action(const thread_message& message) noexcept
+    {
+        return message.outgoing ? "to send to rank " : "to receive from rank ";
+    }
+
+    int size_;
+    std::atomic<int> failing_rank_ = -1;
+    std::vector<thread_lane> lanes_;
+    std::vector<std::unique_ptr<thread_endpoint>> endpoints_;
+};
+
+} // namespace sdp::detail

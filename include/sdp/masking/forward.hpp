@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Forward masking: what a worker does not hold is absent from its forward, backward and update.
+
+#include <sdp/masking/regime.hpp>
+
+namespace sdp {
+
+/// Stored and trained by the holders only.
+///
+/// Gradient of worker i: g_i = M_i ∇f_i(M_i θ). Memory per worker: C of values, gradients and optimizer state. Traffic per
+/// worker and step: 2C(k−1)/k model sizes. The masked forward makes the mean gradient a biased estimate of the full model's;
+/// the paper finds that this regularises. Prefer it to `backward_masking` when memory or compute is what you lack. Source:
+/// paper.
+struct forward_masking {
+    [[nodiscard]] rank_set stored_by(const unit_view& unit) const { return unit.holders; }
+    [[nodiscard]] rank_set trained_by(const unit_view& unit) const { return unit.holders; }
+};
+
+} // namespace sdp

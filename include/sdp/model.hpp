@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The declarative description of a model: parameters, neuron groups and blocks. No tensors, no tracer.
+///
+/// Two statements are enough for MLPs, gated MLPs, convolutions with their batch-norm, multi-head and grouped-query
+/// attention and whole residual blocks: "axis a of parameter P is neuron group G" and "parameter P lies in block B".
+/// A parameter about which neither is said is pinned: every worker holds it.
+
+#include <sdp/tensor.hpp>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace sdp {
+
+/// Handles into a model; the numbers count from zero in order of declaration.
+enum class parameter_id : std::uint32_t {};
+enum class group_id : std::uint32_t {};
+enum class block_id : std::uint32_t {};
+
+/// The number behind a handle, for indexing a host's own arrays.
+template <class Id>
+requires std::is_enum_v<Id>
+[[nodiscard]] constexpr std::size_t index_of(Id id) noexcept
+{
+    return static_cast<std::size_t>(id);
+}
+
+/// An inner dimension that may be split over the workers: hidden units, heads, channels.
+struct neuron_group {
+    std::string name;
+    index_t neurons = 0; ///< how many, ≥ 1
+    double cost_per_neuron = 0; ///< in any unit; 0 means the elements of all parameters per neuron
+};
+
+/// A residual branch that a worker holds whole or not at all.
+struct block {
+    std::string name;
+    double cost = 0; ///< in any unit; 0 means the elements of all its parameters
+};
+
+/// "This axis of the parameter is that neuron group."
+struct neuron_axis {
+    int axis = 0;
+    group_id group {};
+    index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
+};
+
+/// Where a parameter belongs, and what its elements are.
+struct placement {
+    std::optional<block_id> within {}; ///< the block it is part of
+    std::vector<neuron_axis> axes {}; ///< its axes that are neuron groups; each axis at most once
+    element_type type = element_type::f32; ///< of its values and of its gradient
+};
+
+/// A named tensor of the model, at its full size.
+struct parameter {
+    std::string name;
+    extents shape;
+    placement where;
+
+    [[nodiscard]] index_t size() const noexcept { return shape.product(); }
+    [[nodiscard]] element_type type() const noexcept { return where.type; }
+    [[nodiscard]] bool maskable() const noexcept { return where.within.has_value() || !where.axes.empty(); }
+};
+
+/// The description of a model. A value; every worker builds the same one.
+class model {
+public:
+    /// Declares a neuron group.
+    /// @throws sdp::error on an empty or repeated name, fewer than one neuron, or a negative cost
+    group_id add_group(std::string name, index_t neurons, double cost_per_neuron = 0)
+    {
+        check_name("neuron group", name, group_names_, groups_.size());
+        if (neurons < 1)
+            detail::fail("neuron group '", name, "' has ", neurons, " neurons; expected at least 1");
+        check_cost("neuron group", name, cost_per_neuron);
+        groups_.push_back({std::move(name), neurons, cost_per_neuron});
+        elements_per_neuron_.push_back(0);
+        return group_id(groups_.size() - 1);
+    }
+
+    /// Declares a block.
+    /// @throws sdp::error on an empty or repeated name, or a negative cost
+    block_id add_block(std::string name, double cost = 0)
+    {
+        check_name("block", name, block_names_, blocks_.size());
+        check_cost("block", name, cost);
+        blocks_.push_back({std::move(name), cost});
+        block_elements_.push_back(0);
+        return block_id(blocks_.size() - 1);
+    }
+
+    /// Declares a parameter of that full shape. Declare in forward order: gradients are expected in reverse.
+    /// @throws sdp::error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group
+    ///         whose neurons do not divide the axis, or an unknown group or block
+    parameter_id add_parameter(std::string name, extents shape, placement where = {})
+    {
+        check_name("parameter", name, parameter_names_, parameters_.size());
+        for (const index_t extent : shape)
+            if (extent < 1)
+                detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
+        if (where.within && index_of(*where.within) >= blocks_.size())
+            detail::fail("parameter '", name, "' lies in block number ", index_of(*where.within), ", but only ", blocks_.size(),
+                " blocks are declared");
+        for (std::size_t i = 0; i < where.axes.size(); ++i)
+            check_axis(name, shape, where.axes, i);
+
+        const index_t size = shape.product();
+        for (const auto& axis : where.axes)
+            elements_per_neuron_[index_of(axis.group)] += size / groups_[index_of(axis.group)].neurons;
+        if (where.within)
+            block_elements_[index_of(*where.within)] += size;
+        parameters_.push_back({std::move(name), shape, std::move(where)});
+        return parameter_id(parameters_.size() - 1);
+    }
+
+    /// Checks what can only be seen when the description is complete.
+    /// @throws sdp::error on a model without parameters, or a group or block that no parameter uses
+    void validate() const
+    {
+        if (parameters_.empty())
+            detail::fail("the model has no parameters; declare at least one");
+        for (std::size_t g = 0; g < groups_.size(); ++g)
+            if (elements_per_neuron_[g] == 0)
+                detail::fail("neuron group '", groups_[g].name, "' is empty: no parameter has an axis in it");
+        for (std::size_t b = 0; b < blocks_.size(); ++b)
+            if (block_elements_[b] == 0)
+                detail::fail("block '", blocks_[b].name, "' is empty: no parameter lies in it");
+    }
+
+    [[nodiscard]] std::span<const parameter> parameters() const noexcept { return parameters_; }
+    [[nodiscard]] std::span<const neuron_group> groups() const noexcept { return groups_; }
+    [[nodiscard]] std::span<const block> blocks() const noexcept { return blocks_; }
+
+    [[nodiscard]] const parameter& operator[](parameter_id id) const noexcept { return parameters_[index_of(id)]; }
+    [[nodiscard]] const neuron_group& operator[](group_id id) const noexcept { return groups_[index_of(id)]; }
+    [[nodiscard]] const block& operator[](block_id id) const noexcept { return blocks_[index_of(id)]; }
+
+    /// The parameter of that name.
+    /// @throws sdp::error if there is none
+    [[nodiscard]] parameter_id find(std::string_view name) const
+    {
+        const auto found = parameter_names_.find(std::string(name));
+        if (found == parameter_names_.end())
+            detail::fail("the model has no parameter '", name, "'");
+        return parameter_id(found->second);
+    }
+
+    /// What one neuron of the group costs a worker that holds it: as declared, else the elements that belong to it.
+    [[nodiscard]] double cost_per_neuron(group_id id) const noexcept
+    {
+        const double declared = groups_[index_of(id)].cost_per_neuron;
+        return declared > 0 ? declared : static_cast<double>(elements_per_neuron_[index_of(id)]);
+    }
+
+    /// What the block costs a worker that holds it: as declared, else the elements of its parameters.
+    [[nodiscard]] double cost(block_id id) const noexcept
+    {
+        const double declared = blocks_[index_of(id)].cost;
+        return declared > 0 ? declared : static_cast<double>(block_elements_[index_of(id)]);
+    }
+
+    /// The block that every parameter of the group lies in, if there is one.
+    [[nodiscard]] std::optional<block_id> enclosing_block(group_id id) const
+    {
+        std::optional<block_id> out;
+        bool first = true;
+        for (const auto& p : parameters_)
+            for (const auto& axis : p.where.axes)
+                if (axis.group == id) {
+                    if (!first && out != p.where.within)
+                        return std::nullopt;
+                    out = p.where.within;
+                    first = false;
+                }
+        return out;
+    }
+
+    /// Elements of the whole model.
+    [[nodiscard]] index_t size() const noexcept
+    {
+        index_t out = 0;
+        for (const auto& p : parameters_)
+            out += p.size();
+        return out;
+    }
+
+    /// Elements of the parameters that may be split.
+    [[nodiscard]] index_t maskable_size() const noexcept
+    {
+        index_t out = 0;
+        for (const auto& p : parameters_)
+            out += p.maskable() ? p.size() : 0;
+        return out;
+    }
+
+private:
+    using names = std::unordered_map<std::string, std::size_t>;
+
+    static void check_name(std::string_view kind, const std::string& name, names& known, std::size_t number)
+    {
+        if (name.empty())
+            detail::fail("a ", kind, " has an empty name");
+        if (!known.emplace(name, number).second)
+            detail::fail("the ", kind, " name '", name, "' is used twice; names must be unique");
+    }
+
+    static void check_cost(std::string_view kind, std::string_view name, double cost)
+    {
+        if (!(cost >= 0) || cost > 1e300)
+            detail::fail(kind, " '", name, "' has cost ", cost, "; expected a finite number ≥ 0, where 0 means its elements");
+    }
+
+    void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const
+    {
+        auto& [axis, group, per_neuron] = axes[i];
+        if (axis < 0 || static_cast<std::size_t>(axis) >= shape.size())
+            detail::fail("parameter '", name, "' has shape ", shape, ", so it has no axis ", axis);
+        if (index_of(group) >= groups_.size())
+            detail::fail("parameter '", name, "': axis ", axis, " is in group number ", index_of(group), ", but only ",
+                groups_.size(), " groups are declared");
+        for (std::size_t j = 0; j < i; ++j) {
+            if (axes[j].axis == axis)
+                detail::fail("parameter '", name, "': axis ", axis, " is given twice; an axis is in at most one neuron group");
+            if (axes[j].group == group)
+                detail::fail("parameter '", name, "': neuron group '", groups_[index_of(group)].name, "' is given on axes ",
+                    axes[j].axis, " and ", axis, "; declare one group per axis");
+        }
+        const auto& g = groups_[index_of(group)];
+        const index_t extent = shape[static_cast<std::size_t>(axis)];
+        if (per_neuron < 0)
+            detail::fail("parameter '", name, "': axis ", axis, " has ", per_neuron,
+                " elements per neuron; expected ≥ 1, or 0 to derive it");
+        if (per_neuron == 0) {
+            if (extent % g.neurons != 0)
+                detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", which the ", g.neurons,
+                    " neurons of group '", g.name, "' do not divide");
+            per_neuron = extent / g.neurons;
+        }
+        if (per_neuron * g.neurons != extent)
+            detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", but group '", g.name, "' has ",
+                g.neurons, " neurons of ", per_neuron, " elements, which is ", per_neuron * g.neurons);
+    }
+
+    std::vector<parameter> parameters_;
+    std::vector<neuron_group> groups_;
+    std::vector<block> blocks_;
+    std::vector<index_t> elements_per_neuron_;
+    std::vector<index_t> block_elements_;
+    names parameter_names_, group_names_, block_names_;
+};
+
+} // namespace sdp

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Nested partition: blocks over the workers, and the neurons inside a block over that block's holders.
+
+#include <sdp/partition/block.hpp>
+#include <sdp/partition/neuron.hpp>
+
+#include <deque>
+
+namespace sdp {
+
+/// Splits blocks first, then splits the neuron groups inside each block among the block's holders, so that no element can
+/// be left without a holder. Drawing both independently would intersect the two holder sets and often leave none.
+///
+/// `inner.coverage` is a share of the block's holders: outer 1/2 and inner 1/2 of 8 workers is 4 holders per block and 2 per
+/// unit inside it. A selected group outside every split block is split over all workers.
+///
+/// Complexity and balance are those of `block_partition` and `neuron_partition`. Source: the levels are the paper's, the
+/// nesting is ours.
+struct nested_partition {
+    block_partition outer;
+    neuron_partition inner;
+
+    /// @throws sdp::error as the two policies, and if the inner coverage gives no whole number of a block's holders
+    [[nodiscard]] assignment operator()(const model& m, int world) const
+    {
+        auto out = outer(m, world);
+        std::deque<std::vector<int>> candidates; // stable addresses: the design refers to them
+        detail::neuron_design design(m, world, inner.granularity, inner.seed);
+        for (const group_id id : detail::select_groups(m, inner.groups)) {
+            const auto within = m.enclosing_block(id);
+            candidates.push_back(within ? out.holders(*within).ranks() : rank_set::all(world).ranks());
+            design.add(id, candidates.back(), holders_for(inner.coverage, static_cast<int>(candidates.back().size())));
+        }
+        design.write(out);
+        return out;
+    }
+};
+
+} // namespace sdp

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What a partition policy is, and the policies that need no design of their own.
+///
+/// | policy              | splits                           | prefer it when                                                |
+/// |---------------------|----------------------------------|---------------------------------------------------------------|
+/// | `pinned`            | nothing                          | you want plain data parallelism through the same code         |
+/// | `neuron_partition`  | neuron groups                    | blocks are few or unequal, or every layer should stay active  |
+/// | `block_partition`   | blocks                           | compute and activations should shrink with the parameters     |
+/// | `nested_partition`  | blocks, then neurons inside them | one level alone cannot reach the coverage you want            |
+/// | `combined`          | what its parts split             | different groups or blocks need different policies            |
+
+#include <sdp/assignment.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <string_view>
+#include <tuple>
+
+namespace sdp {
+
+/// Maps a model and a world size to an assignment.
+///
+/// | expression    | result       | throws                                   | meaning                            |
+/// |---------------|--------------|------------------------------------------|------------------------------------|
+/// | `p(m, world)` | `assignment` | `sdp::error` on what it cannot partition | the holders of every unit of `m`   |
+///
+/// Semantics the compiler cannot check: the result depends on nothing but `p`, `m` and `world`, and is the same on every
+/// worker and platform. A policy leaves pinned what it is not about.
+///
+/// @snippet examples/own_partition.cpp policy
+template <class P>
+concept partition_policy = requires(const P& p, const model& m, int world)
+{
+    {
+        p(m, world)
+        } -> std::same_as<assignment>;
+};
+
+/// Holds everything everywhere: plain data parallelism. Costs 2(N−1)/N model sizes of traffic per worker and step.
+struct pinned {
+    [[nodiscard]] assignment operator()(const model& m, int world) const { return {m, world}; }
+};
+
+/// The number of holders k = C·N that a coverage means.
+/// @throws sdp::error unless 0 < C ≤ 1 and C·N is whole
+[[nodiscard]] inline int holders_for(double coverage, int world)
+{
+    if (!(coverage > 0 && coverage <= 1))
+        detail::fail("coverage is ", coverage, "; expected a number above 0 and at most 1");
+    const double holders = coverage * world;
+    const double whole = std::round(holders);
+    if (whole < 1 || std::abs(holders - whole) > 1e-6)
+        detail::fail("coverage ", coverage, " of ", world, " workers gives ", holders,
+            " holders; expected a whole number from 1 to ", world);
+    return static_cast<int>(whole);
+}
+
+/// Several policies side by side, each for the groups and blocks that it selects.
+///
+/// `combined(block_partition{.blocks = "*.ffn"}, neuron_partition{.groups = "*.heads"})`
+template <partition_policy... Policies> struct combined {
+    std::tuple<Policies...> policies;
+
+    constexpr explicit combined(Policies... p)
+        : policies(std::move(p)...)
+    {
+    }
+
+    /// @throws sdp::error if two of the policies assign the same group or block
+    [[nodiscard]] assignment operator()(const model& m, int world) const
+    {
+        assignment out(m, world);
+        std::apply([&](const Policies&... p) { (merge(out, m, p(m, world)), ...); }, policies);
+        return out;
+    }
+
+private:
+    static void merge(assignment& out, const model& m, const assignment& part)
+    {
+        for (std::size_t g = 0; g < part.group_count(); ++g) {
+            const auto id = group_id(g);
+            if (!part.partitioned(id))
+                continue;
+            if (out.partitioned(id))
+                detail::fail("neuron group '", m[id].name, "' is assigned by two of the combined policies; expected at most one");
+            std::vector<neuron_unit> units;
+            for (const auto& u : part.units(id))
+                units.push_back({u.begin, u.end, part.holders(u)});
+            out.assign(id, units);
+        }
+        for (std::size_t b = 0; b < part.block_count(); ++b) {
+            const auto id = block_id(b);
+            if (!part.partitioned(id))
+                continue;
+            if (out.partitioned(id))
+                detail::fail("block '", m[id].name, "' is assigned by two of the combined policies; expected at most one");
+            out.assign(id, part.holders(id));
+        }
+    }
+};
+
+namespace detail {
+
+    /// Shell-like match: `*` is any run of characters, `?` any one.
+    [[nodiscard]] constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
+    {
+        std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;
+        while (n < name.size()) {
+            if (p < pattern.size() && pattern[p] == '*') {
+                star = p++;
+                resume = n;
+            } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+                ++p;
+                ++n;
+            } else if (star != std::string_view::npos) {
+                p = star + 1;
+                n = ++resume;
+            } else {
+                return false;
+            }
+        }
+        return pattern.substr(p).find_first_not_of('*') == std::string_view::npos;
+    }
+
+} // namespace detail
+} // namespace sdp

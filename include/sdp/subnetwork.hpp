@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief One worker's view of the model: the compact local tensors it keeps, and how they map to the full ones.
+
+#include <sdp/masking/regime.hpp>
+
+#include <cstring>
+#include <vector>
+
+namespace sdp {
+
+/// A half-open stretch of one axis, in indices of the full tensor.
+struct interval {
+    index_t begin = 0;
+    index_t end = 0;
+    friend bool operator==(const interval&, const interval&) = default;
+};
+
+/// How a worker keeps the values of a parameter that it stores but trains only in part (backward masking).
+///
+/// With `whole` the values are one tensor and the gradient has the same shape; only the trained entries of the gradient are
+/// read or written. With `split` the trained part is a compact tensor of its own, with a gradient of that shape, and the
+/// frozen rest is kept in further tensors without gradients: nothing is computed to be thrown away. Under forward masking
+/// the two are the same.
+enum class value_layout : std::uint8_t { whole, split };
+
+/// One local tensor: a product of selected indices on every axis of one parameter, kept row-major in ascending order.
+struct slab {
+    parameter_id parameter {};
+    bool trained = false; ///< it has a gradient
+    std::vector<std::vector<interval>> axes; ///< what is selected on each axis of the full tensor
+    extents shape; ///< local extents: the sizes of the selections
+    extents full_shape; ///< of the parameter
+
+    [[nodiscard]] index_t size() const noexcept { return shape.product(); }
+
+    /// Local index on an axis of a full index that is selected, or −1.
+    [[nodiscard]] index_t local(std::size_t axis, index_t full) const noexcept
+    {
+        index_t before = 0;
+        for (const auto& i : axes[axis]) {
+            if (full < i.begin)
+                return -1;
+            if (full < i.end)
+                return before + full - i.begin;
+            before += i.end - i.begin;
+        }
+        return -1;
+    }
+};
+
+/// What one worker stores and trains.
+class subnetwork {
+public:
+    /// @throws sdp::error if `rank` is outside the world
+    subnetwork(const model& m, const residency& r, int rank, value_layout layout = value_layout::whole)
+        : rank_(rank)
+        , world_(r.world())
+        , layout_(layout)
+    {
+        if (rank < 0 || rank >= world_)
+            detail::fail("a subnetwork was asked for rank ", rank, "; expected 0 to ", world_ - 1);
+        for (std::size_t g = 0; g < m.groups().size(); ++g) {
+            stored_neurons_.push_back(select(r, r.runs(group_id(g)), &residents::stored));
+            trained_neurons_.push_back(select(r, r.runs(group_id(g)), &residents::trained));
+        }
+        for (std::size_t b = 0; b < m.blocks().size(); ++b) {
+            stored_blocks_.push_back(r[r.of(block_id(b))].stored.contains(rank));
+            trained_blocks_.push_back(r[r.of(block_id(b))].trained.contains(rank));
+        }
+        for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+            first_.push_back(slabs_.size());
+            names_.push_back(m.parameters()[p].name);
+            add_slabs(m, parameter_id(p));
+        }
+        first_.push_back(slabs_.size());
+    }
+
+    [[nodiscard]] int rank() const noexcept { return rank_; }
+    [[nodiscard]] int world() const noexcept { return world_; }
+    [[nodiscard]] value_layout layout() const noexcept { return layout_; }
+
+    /// The local tensors of a parameter: the trained one first, if there is one. Empty if nothing of it is stored.
+    [[nodiscard]] std::span<const slab> slabs(parameter_id id) const noexcept
+    {
+        return std::span(slabs_).subspan(first_[index_of(id)], first_[index_of(id) + 1] - first_[index_of(id)]);
+    }
+
+    /// Whether any element is stored, or trained, here.
+    [[nodiscard]] bool stores(parameter_id id) const noexcept { return !slabs(id).empty(); }
+    [[nodiscard]] bool trains(parameter_id id) const noexcept { return stores(id) && slabs(id).front().trained; }
+    [[nodiscard]] bool stores(block_id id) const noexcept { return stored_blocks_[index_of(id)]; }
+    [[nodiscard]] bool trains(block_id id) const noexcept { return trained_blocks_[index_of(id)]; }
+
+    /// The neurons of a group that are stored, or trained, here.
+    [[nodiscard]] std::span<const interval> neurons(group_id id) const noexcept { return stored_neurons_[index_of(id)]; }
+    [[nodiscard]] std::span<const interval> trained_neurons(group_id id) const noexcept { return trained_neurons_[index_of(id)]; }
+
+    /// Local shape of a parameter: of the trained part if it is kept apart, else of all that is stored.
+    /// @throws sdp::error if nothing of it is stored here
+    [[nodiscard]] const extents& shape(parameter_id id) const
+    {
+        if (!stores(id))
+            detail::fail(
+                "parameter '", names_[index_of(id)], "' has no shape on rank ", rank_, ": nothing of it is stored there");
+        return slabs(id).front().shape;
+    }
+
+    /// Elements kept as values here.
+    [[nodiscard]] index_t stored_elements() const noexcept
+    {
+        index_t out = 0;
+        for (const auto& s : slabs_)
+            out += s.size();
+        return out;
+    }
+
+private:
+    template <class Set>
+    [[nodiscard]] std::vector<interval> select(const residency& r, std::span<const residency::run> runs, Set set) const
+    {
+        std::vector<interval> out;
+        for (const auto& run : runs)
+            if ((r[run.residents].*set).contains(rank_)) {
+                if (!out.empty() && out.back().end == run.begin)
+                    out.back().end = run.end;
+                else
+                    out.push_back({run.begin, run.end});
+            }
+        return out;
+    }
+
+    [[nodiscard]] static std::vector<interval> scaled(std::vector<interval> selection, index_t elements)
+    {
+        for (auto& i : selection)
+            i = {i.begin * elements, i.end * elements};
+        return selection;
+    }
+
+    [[nodiscard]] static std::vector<interval> without(const std::vector<interval>& all, const std::vector<interval>& taken)
+    {
+        std::vector<interval> out;
+        auto t = taken.begin();
+        for (auto i : all) {
+            for (; t != taken.end() && t->begin < i.end; ++t) {
+                if (i.begin < t->begin)
+                    out.push_back({i.begin, t->begin});
+                i.begin = t->end;
+            }
+            if (i.begin < i.end)
+                out.push_back(i);
+        }
+        return out;
+    }
+
+    void add(parameter_id id, const extents& full_shape, bool trained, std::vector<std::vector<interval>> axes)
+    {
+        extents shape;
+        for (const auto& selection : axes) {
+            index_t extent = 0;
+            for (const auto& i : selection)
+                extent += i.end - i.begin;
+            if (extent == 0)
+                return;
+            shape.push_back(extent);
+        }
+        slabs_.push_back({id, trained, std::move(axes), shape, full_shape});
+    }
+
+    void add_slabs(const model& m, parameter_id id)
+    {
+        const auto& p = m[id];
+        if (p.where.within && !stores(*p.where.within))
+            return;
+        std::vector<std::vector<interval>> stored;
+        for (const index_t extent : p.shape)
+            stored.push_back({{0, extent}});
+        auto trained = stored;
+        bool any_trained = !p.where.within || trains(*p.where.within);
+        for (const auto& axis : p.where.axes) {
+            const auto at = static_cast<std::size_t>(axis.axis);
+            stored[at] = scaled(stored_neurons_[index_of(axis.group)], axis.elements_per_neuron);
+            trained[at] = scaled(trained_neurons_[index_of(axis.group)], axis.elements_per_neuron);
+            any_trained = any_trained && !trained[at].empty();
+        }
+        if (layout_ == value_layout::whole || !any_trained) {
+            add(id, p.shape, any_trained, std::move(stored));
+            return;
+        }
+        add(id, p.shape, true, trained);
+        // The rest of a product is not a product: peel it axis by axis, trained selections before, stored ones after.
+        auto rest = stored;
+        for (std::size_t axis = 0; axis < stored.size(); ++axis) {
+            if (stored[axis] == trained[axis])
+                continue;
+            rest[axis] = without(stored[axis], trained[axis]);
+            add(id, p.shape, false, rest);
+            rest[axis] = trained[axis];
+        }
+    }
+
+    int rank_;
+    int world_;
+    value_layout layout_;
+    std::vector<slab> slabs_;
+    std::vector<std::size_t> first_;
+    std::vector<std::string> names_;
+    std::vector<std::vector<interval>> stored_neurons_, trained_neurons_;
+    std::vector<bool> stored_blocks_, trained_blocks_;
+};
+
+namespace detail {
+
+    /// Calls `visit(local_offset, full_offset, length)` for every stretch of a slab that is consecutive in both tensors on
+    /// the last axis; offsets count along the strides of the two tensors.
+    template <class Visit>
+    void for_each_stretch(const slab& s, const extents& local_strides, const extents& full_strides, Visit visit)
+    {
+        const auto walk = [&](auto& self, std::size_t axis, index_t local, index_t full) -> void {
+            if (axis == s.axes.size()) {
+                visit(local, full, index_t {1});
+                return;
+            }
+            for (const auto& i : s.axes[axis]) {
+                if (axis + 1 == s.axes.size()) {
+                    visit(local, full + i.begin * full_strides[axis], i.end - i.begin);
+                    local += (i.end - i.begin) * local_strides[axis];
+                    continue;
+                }
+                for (index_t at = i.begin; at < i.end; ++at, local += local_strides[axis])
+                    self(self, axis + 1, local, full + at * full_strides[axis]);
+            }
+        };
+        walk(walk, 0, 0, 0);
+    }
+
+    enum class direction : std::uint8_t { to_local, to_full };
+
+    template <class T> void copy_stretch(T* to, index_t to_stride, const T* from, index_t from_stride, index_t length)
+    {
+        if (to_stride == 1 && from_stride == 1)
+            std::memcpy(to, from, static_cast<std::size_t>(length) * sizeof(T));
+        else
+            for (index_t i = 0; i < length; ++i)
+                to[i * to_stride] = from[i * from_stride];
+    }
+
+    template <class T> void copy_slab(tensor_view full, tensor_view local, const slab& s, direction way)
+    {
+        const index_t full_step = full.strides.empty() ? 1 : full.strides[full.strides.size() - 1];
+        const index_t local_step = local.strides.empty() ? 1 : local.strides[local.strides.size() - 1];
+        for_each_stretch(s, local.strides, full.strides, [&](index_t at_local, index_t at_full, index_t length) {
+            T* const here = static_cast<T*>(local.data) + at_local;
+            T* const there = static_cast<T*>(full.data) + at_full;
+            if (way == direction::to_local)
+                copy_stretch(here, local_step, there, full_step, length);
+            else
+                copy_stretch(there, full_step, here, local_step, length);
+        });
+    }
+
+    /// A flat buffer takes the shape it is used with.
+    inline tensor_view shaped(tensor_view view, const extents& shape, std::string_view what)
+    {
+        if (view.space != memory_space::host)
+            fail(what, " is not in host memory; expected a host tensor");
+        if (view.flat && view.size() == shape.product()) {
+            view.shape = shape;
+            view.strides = row_major_strides(shape);
+            view.flat = false;
+        }
+        if (view.shape != shape)
+            fail(what, " has shape ", view.shape, "; expected ", shape);
+        return view;
+    }
+
+    inline void copy_slab(const tensor_view& full, const tensor_view& local, const slab& s, direction way)
+    {
+        const auto there = shaped(full, s.full_shape, "the full tensor");
+        const auto here = shaped(local, s.shape, "the local tensor");
+        if (there.type != here.type)
+            fail("the full tensor holds ", name_of(there.type), " and the local one ", name_of(here.type), "; expected the same");
+        switch (here.type) {
+        case element_type::f32:
+            return copy_slab<float>(there, here, s, way);
+        case element_type::f64:
+            return copy_slab<double>(there, here, s, way);
+        case element_type::f16:
+        case element_type::bf16:
+            return copy_slab<std::uint16_t>(there, here, s, way);
+        }
+    }
+
+} // namespace detail
+
+/// Copies the selected elements of a full tensor into the local one.
+/// @throws sdp::error unless `full` has the full shape, `local` the slab's, and both the same element type
+template <viewable Full, viewable Local> void slice(const Full& full, const Local& local, const slab& s)
+{
+    detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_local);
+}
+
+/// Copies the local tensor to where its elements are in the full one, and leaves the others alone.
+/// @throws sdp::error as `slice`
+template <viewable Local, viewable Full> void unslice(const Local& local, const Full& full, const slab& s)
+{
+    detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_full);
+}
+
+} // namespace sdp

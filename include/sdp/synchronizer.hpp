@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The step: where plan, communicator and tensors meet.
+///
+/// The host computes gradients and says `ready(parameter)` as each becomes final; whole buckets are exchanged while it
+/// computes on. After `finish()` each gradient holds the mean over its holders. Results do not depend on bucket size,
+/// timing or communicator: every sum runs over the trainers in rank order.
+
+#include <sdp/detail/exchange_engine.hpp>
+#include <sdp/overlap/build.hpp>
+
+#include <cmath>
+#include <optional>
+#include <string>
+
+namespace sdp {
+
+/// Exchanges gradients and values of one worker's subnetwork. Calls marked *collective* are made by all ranks alike.
+///
+/// A step is: `ready` for every trained parameter (in any order; backward order hides most), `finish`, if wanted
+/// `gradient_norm`, the host's optimizer, `publish_values`.
+template <communicator C> class synchronizer {
+public:
+    /// @throws sdp::error on options outside their range, or a communicator of another size
+    synchronizer(model m, residency r, C comm, const synchronizer_options& options)
+        : model_(std::move(m))
+        , residency_(std::move(r))
+        , subnetwork_(model_, residency_, checked(comm, residency_, options), options.layout)
+        , options_(options)
+        , engine_(make_overlap_plan(model_, residency_, subnetwork_), make_buckets(model_, options), std::move(comm), options)
+    {
+        const std::size_t count = model_.parameters().size();
+        engine_.gradients.resize(count);
+        engine_.values.resize(count);
+        is_ready_.assign(count, false);
+        bucket_of_.resize(count);
+        missing_.resize(engine_.buckets().size());
+        for (std::size_t p = 0; p < count; ++p)
+            engine_.values[p].resize(subnetwork_.slabs(parameter_id(p)).size());
+        for (std::size_t b = 0; b < missing_.size(); ++b)
+            for (const auto p : engine_.buckets()[b].parameters)
+                bucket_of_[p] = b;
+    }
+
+    [[nodiscard]] const model& description() const noexcept { return model_; }
+    [[nodiscard]] const sdp::residency& residents() const noexcept { return residency_; }
+    [[nodiscard]] const sdp::subnetwork& subnetwork() const noexcept { return subnetwork_; }
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return engine_.plan(); }
+    [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
+    [[nodiscard]] C& comm() noexcept { return engine_.comm(); }
+    [[nodiscard]] int rank() const noexcept { return subnetwork_.rank(); }
+    [[nodiscard]] int world() const noexcept { return subnetwork_.world(); }
+
+    /// Tells where the values of a parameter are: its slab `slab`, or all that is stored if there is only one. Needed for
+    /// `publish_values`, owner updates and `assemble`; the tensor must stay.
+    /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
+    template <viewable T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
+    {
+        const auto slabs = subnetwork_.slabs(known(id));
+        if (slab >= slabs.size())
+            detail::fail("parameter '", name(id), "' has ", slabs.size(), " local tensors on rank ", rank(), "; number ", slab,
+                " was bound");
+        engine_.values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "values");
+    }
+
+    /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
+    /// @throws sdp::error as `bind`, or if this rank does not train the parameter
+    template <viewable T> void bind_gradient(parameter_id id, const T& gradient)
+    {
+        if (!subnetwork_.trains(known(id)))
+            detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
+        engine_.gradients[index_of(id)] = checked(view_of(gradient), id, subnetwork_.shape(id), "gradient");
+    }
+
+    /// Collective. Starts a step whose mean is weighted: by the samples or tokens behind each worker's gradients, say.
+    /// @throws sdp::error on a weight that is negative or not finite, or if all are zero for some element
+    void begin_step(double weight)
+    {
+        if (sync_paused_)
+            return;
+        if (open_)
+            detail::fail("begin_step on rank ", rank(), " while a step is open; expected it before the first ready");
+        // Rank checks of its own come after the exchange: a rank that threw here would leave the others waiting.
+        weights_.assign(static_cast<std::size_t>(world()), 0.0);
+        weights_[static_cast<std::size_t>(rank())] = weight;
+        step_start_ = engine_.sent();
+        reduce_scalars(weights_);
+        for (std::size_t r = 0; r < weights_.size(); ++r)
+            if (!(weights_[r] >= 0) || !std::isfinite(weights_[r]))
+                detail::fail("rank ", r, " gave its gradients the weight ", weights_[r], "; expected a finite number ≥ 0");
+        for (const auto& c : plan().classes) {
+            double sum = 0;
+            for (const int r : c.trainers)
+                sum += weights_[static_cast<std::size_t>(r)];
+            if (c.position >= 0 && !(sum > 0))
+                detail::fail("the weights of ranks ", c.trainers, ", who hold elements in common, sum to 0; expected more");
+        }
+        open(weights_);
+    }
+
+    /// Says that a gradient is final for this step. Starts the exchange of its bucket once all of that is ready. Does nothing
+    /// for a parameter that this rank does not train, nor while the exchange is paused.
+    /// @throws sdp::error if it was ready before in this step, or has no bound gradient
+    void ready(parameter_id id)
+    {
+        if (sync_paused_ || !subnetwork_.trains(known(id)))
+            return;
+        if (engine_.gradients[index_of(id)].data == nullptr)
+            detail::fail("parameter '", name(id), "' is ready on rank ", rank(), ", but no gradient is bound");
+        mark(id);
+    }
+
+    /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
+    template <viewable T> void ready(parameter_id id, const T& gradient)
+    {
+        if (sync_paused_ || !subnetwork_.trains(known(id)))
+            return;
+        const auto view = checked(view_of(gradient), id, subnetwork_.shape(id), "gradient");
+        if (open_ && is_ready_[index_of(id)])
+            mark(id); // throws before the view is changed
+        engine_.gradients[index_of(id)] = view;
+        mark(id);
+    }
+
+    /// Pushes what is under way; never waits. Communicators without a progress of their own move only in calls like this.
+    void progress()
+    {
+        if (open_ && !sync_paused_)
+            engine_.progress();
+    }
+
+    /// Collective. Waits until every trained gradient holds its mean (under owner update: those elements that are owned).
+    /// @throws sdp::error naming a parameter that was not ready
+    void finish()
+    {
+        if (sync_paused_)
+            return;
+        if (!open_)
+            open({});
+        for (std::size_t b = 0; b < missing_.size(); ++b)
+            if (missing_[b] > 0)
+                for (const auto p : engine_.buckets()[b].parameters)
+                    if (!is_ready_[p] && subnetwork_.trains(parameter_id(p)))
+                        detail::fail("parameter '", name(parameter_id(p)), "' was not ready on rank ", rank(),
+                            " when the step was finished; expected a gradient for every trained parameter");
+        launch_complete();
+        engine_.drain();
+        open_ = false;
+    }
+
+    /// All bound gradients are final: `ready` for each in backward order, and `finish`.
+    void synchronize()
+    {
+        for (std::size_t p = model_.parameters().size(); p-- > 0;)
+            ready(parameter_id(p));
+        finish();
+    }
+
+    /// Collective, after `finish`. Euclidean norm of the mean gradient of the whole model; every element counts once, however
+    /// many hold it. Summed in double in a fixed order: the same bits on all ranks.
+    /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
+    [[nodiscard]] double gradient_norm()
+    {
+        struct part {
+            double sum;
+            double culprit;
+        };
+        const auto [sum, culprit] = engine_.owned_square_norm();
+        const part mine {sum, static_cast<double>(culprit)};
+        std::vector<part> all;
+        detail::gather(comm(), 0, std::span(&mine, 1), all, options_.timeout);
+        struct {
+            double sum = 0;
+            double culprit = -1;
+            double rank = -1;
+        } total;
+        for (std::size_t r = 0; r < all.size(); ++r) {
+            total.sum += all[r].sum;
+            if (total.rank < 0 && all[r].culprit < static_cast<double>(model_.parameters().size())) {
+                total.culprit = all[r].culprit;
+                total.rank = static_cast<double>(r);
+            }
+        }
+        detail::broadcast(comm(), 0, std::span(&total, 1), options_.timeout);
+        engine_.count_control(detail::star_bytes(rank(), world(), sizeof mine, sizeof total));
+        if (total.rank >= 0)
+            detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
+                name(parameter_id(static_cast<std::size_t>(total.culprit))),
+                "' has a NaN or infinite mean gradient among the elements that rank ", static_cast<int>(total.rank),
+                " owns; expected finite gradients");
+        return std::sqrt(total.sum);
+    }
+
+    /// Collective, after the host's update. Sends fresh values from their owners to those who store them without training,
+    /// and under owner update to all who store them. Sends nothing under forward masking with `average`.
+    /// @throws sdp::error if values that take part are not bound
+    void publish_values()
+    {
+        for (std::size_t p = 0; p < model_.parameters().size(); ++p)
+            for (const auto& piece : plan().of(p))
+                if (takes_part(piece))
+                    require_values(parameter_id(p), piece.slab);
+        engine_.publish_values();
+    }
+
+    /// Ends the pause when it goes.
+    class [[nodiscard]] pause {
+    public:
+        explicit pause(synchronizer& s) noexcept
+            : synchronizer_(&s)
+        {
+            ++s.sync_paused_;
+        }
+        pause(const pause&) = delete;
+        pause& operator=(const pause&) = delete;
+        ~pause() { --synchronizer_->sync_paused_; }
+
+    private:
+        synchronizer* synchronizer_;
+    };
+
+    /// While the returned guard lives, `begin_step`, `ready` and `finish` do nothing: for the inner micro-batches of gradient
+    /// accumulation. All ranks pause alike.
+    pause no_sync() noexcept { return pause(*this); }
+
+    /// The shard this rank owns, laid out flat: parameter by parameter in order of declaration.
+    [[nodiscard]] std::vector<owned_range> owned() const
+    {
+        std::vector<owned_range> out;
+        index_t offset = 0;
+        for (std::size_t p = 0; p < model_.parameters().size(); ++p) {
+            index_t size = 0;
+            for (const auto& piece : plan().of(p))
+                size += plan().owner_of(piece) == rank() ? static_cast<index_t>(piece.size()) : 0;
+            if (size > 0)
+                out.push_back({parameter_id(p), offset, size});
+            offset += size;
+        }
+        return out;
+    }
+    [[nodiscard]] index_t owned_elements() const
+    {
+        const auto ranges = owned();
+        return ranges.empty() ? 0 : ranges.back().offset + ranges.back().size;
+    }
+
+    /// Copies the mean gradients of the owned elements to a flat tensor; after `finish`.
+    template <viewable T> void read_owned_gradients(const T& flat)
+    {
+        move_owned(
+            view_of(flat), [&](std::size_t p, std::size_t) { return engine_.gradients[p]; }, false);
+    }
+    /// Copies the owned values to a flat tensor.
+    template <viewable T> void read_owned_values(const T& flat) { move_owned(view_of(flat), value_source(), false); }
+    /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
+    template <viewable T> void write_owned_values(const T& flat) { move_owned(view_of(flat), value_source(), true); }
+
+    /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
+    void reduce_scalars(std::span<double> values)
+    {
+        std::vector<double> all;
+        detail::gather<double>(comm(), 0, values, all, options_.timeout);
+        if (rank() == 0)
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                double sum = 0;
+                for (std::size_t r = 0; r < static_cast<std::size_t>(world()); ++r)
+                    sum += all[r * values.size() + i];
+                values[i] = sum;
+            }
+        detail::broadcast(comm(), 0, values, options_.timeout);
+        engine_.count_control(detail::star_bytes(rank(), world(), values.size_bytes(), values.size_bytes()));
+    }
+
+    /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
+    /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
+    template <viewable T> void assemble(parameter_id id, int root, const T& full)
+    {
+        assemble_into(known(id), root,
+            rank() == root ? detail::shaped(view_of(full), model_[id].shape, "the full tensor") : tensor_view {});
+    }
+
+    /// What was sent since the current or last step began, and since construction.
+    [[nodiscard]] traffic step_traffic() const noexcept { return engine_.sent() - step_start_; }
+    [[nodiscard]] const traffic& total_traffic() const noexcept { return engine_.sent(); }
+    /// Bytes of the buffers that messages are packed into.
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
+
+private:
+    [[nodiscard]] static int checked(const C& comm, const residency& r, const synchronizer_options& options)
+    {
+        if (options.bucket_bytes < 1)
+            detail::fail("bucket_bytes is 0; expected at least 1");
+        if (options.buckets_in_flight < 1)
+            detail::fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
+        if (comm.size() != r.world())
+            detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
+        return comm.rank();
+    }
+
+    /// Backward order: last declared first. Filled by full sizes, which all ranks know.
+    [[nodiscard]] static std::vector<detail::bucket> make_buckets(const model& m, const synchronizer_options& options)
+    {
+        std::vector<detail::bucket> out;
+        std::size_t filled = 0;
+        for (std::size_t p = m.parameters().size(); p-- > 0;) {
+            const auto& parameter = m.parameters()[p];
+            detail::with_element_type(parameter.type(), [](auto) {});
+            const std::size_t bytes = static_cast<std::size_t>(parameter.size()) * size_of(parameter.type());
+            if (out.empty() || filled + bytes > options.bucket_bytes || out.back().type != parameter.type()) {
+                out.emplace_back().type = parameter.type();
+                filled = 0;
+            }
+            out.back().parameters.push_back(p);
+            filled += bytes;
+        }
+        return out;
+    }
+
+    [[nodiscard]] parameter_id known(parameter_id id) const
+    {
+        if (index_of(id) >= model_.parameters().size())
+            detail::fail("parameter number ", index_of(id), " was named, but the model has ", model_.parameters().size());
+        return id;
+    }
+    [[nodiscard]] const std::string& name(parameter_id id) const noexcept { return model_[id].name; }
+
+    [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
+    {
+        if (view.type != model_[id].type())
+            detail::fail("parameter '", name(id), "': the ", what, " on rank ", rank(), " hold ", name_of(view.type),
+                "; expected ", name_of(model_[id].type()));
+        return detail::shaped(view, shape, detail::text("parameter '", name(id), "': the ", what, " on rank ", rank()));
+    }
+
+    void open(std::span<const double> weights)
+    {
+        if (weights.empty())
+            step_start_ = engine_.sent();
+        is_ready_.assign(is_ready_.size(), false);
+        for (std::size_t b = 0; b < missing_.size(); ++b)
+            missing_[b] = engine_.buckets()[b].trained;
+        engine_.begin_step(weights);
+        open_ = true;
+    }
+
+    void mark(parameter_id id)
+    {
+        if (!open_)
+            open({});
+        if (is_ready_[index_of(id)])
+            detail::fail("parameter '", name(id), "' was ready twice in one step on rank ", rank(), "; expected once");
+        is_ready_[index_of(id)] = true;
+        --missing_[bucket_of_[index_of(id)]];
+        launch_complete();
+        engine_.progress();
+    }
+
+    void launch_complete()
+    {
+        while (engine_.launched() < missing_.size() && missing_[engine_.launched()] == 0)
+            engine_.launch();
+    }
+
+    /// Whether this rank sends or receives the value of a piece.
+    [[nodiscard]] bool takes_part(const overlap_piece& piece) const noexcept
+    {
+        const auto& c = plan().class_of(piece);
+        return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
+    }
+
+    void require_values(parameter_id id, std::size_t slab) const
+    {
+        if (engine_.values[index_of(id)][slab].data == nullptr)
+            detail::fail("the values of parameter '", name(id), "' (local tensor ", slab, ") are not bound on rank ", rank(),
+                "; bind them first");
+    }
+
+    [[nodiscard]] auto value_source()
+    {
+        return [this](std::size_t p, std::size_t slab) {
+            require_values(parameter_id(p), slab);
+            return engine_.values[p][slab];
+        };
+    }
+
+    template <class Source> void move_owned(const tensor_view& flat, Source source, bool to_source)
+    {
+        if (flat.space != memory_space::host || !flat.contiguous() || flat.size() != owned_elements())
+            detail::fail("the flat shard on rank ", rank(), " has shape ", flat.shape, "; expected ", owned_elements(),
+                " consecutive elements in host memory");
+        detail::with_element_type(flat.type, [&]<class T>(T) {
+            T* at = static_cast<T*>(flat.data);
+            for (std::size_t p = 0; p < model_.parameters().size(); ++p)
+                for (const auto& piece : plan().of(p)) {
+                    if (plan().owner_of(piece) != rank())
+                        continue;
+                    if (model_.parameters()[p].type() != flat.type)
+                        detail::fail("parameter '", name(parameter_id(p)), "' holds ", name_of(model_.parameters()[p].type()),
+                            ", the flat shard ", name_of(flat.type), "; a shard has one element type");
+                    const detail::local_tensor<T> local(source(p, piece.slab));
+                    if (to_source)
+                        local.scatter(piece, 0, piece.size(), at);
+                    else
+                        local.gather(piece, 0, piece.size(), at);
+                    at += piece.size();
+                }
+        });
+    }
+
+    void assemble_into(parameter_id id, int root, const tensor_view& full)
+    {
+        if (root < 0 || root >= world())
+            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
+        if (rank() == root && full.type != model_[id].type())
+            detail::fail(
+                "the full tensor for '", name(id), "' holds ", name_of(full.type), "; expected ", name_of(model_[id].type()));
+        detail::with_element_type(model_[id].type(), [&]<class T>(T) {
+            std::vector<T> mine;
+            for (const auto& piece : plan().of(index_of(id)))
+                if (plan().owner_of(piece) == rank()) {
+                    require_values(id, piece.slab);
+                    mine.resize(mine.size() + piece.size());
+                    detail::local_tensor<T>(engine_.values[index_of(id)][piece.slab])
+                        .gather(piece, 0, piece.size(), mine.data() + mine.size() - piece.size());
+                }
+            const std::size_t bytes = mine.size() * sizeof(T);
+            if (rank() != root) {
+                if (mine.empty())
+                    return;
+                const outgoing message {root, mine.data(), bytes};
+                comm()
+                    .exchange(detail::assemble_tag, std::span(&message, 1), std::span<const incoming> {})
+                    .wait(options_.timeout);
+                engine_.count_control(bytes);
+                return;
+            }
+            if (!assembly_)
+                assembly_ = make_assembly_plan(model_, residency_, root);
+            std::vector<std::vector<T>> parts(static_cast<std::size_t>(world()));
+            for (const auto& piece : assembly_->of(index_of(id))) {
+                auto& part = parts[static_cast<std::size_t>(assembly_->owner_of(piece))];
+                part.resize(part.size() + piece.size());
+            }
+            std::vector<incoming> messages;
+            for (int r = 0; r < world(); ++r)
+                if (auto& part = parts[static_cast<std::size_t>(r)]; r != root && !part.empty())
+                    messages.push_back({r, part.data(), part.size() * sizeof(T)});
+            auto pending = comm().exchange(detail::assemble_tag, std::span<const outgoing> {}, messages);
+            pending.wait(options_.timeout);
+            parts[static_cast<std::size_t>(root)] = std::move(mine);
+            std::vector<std::size_t> done(parts.size(), 0);
+            const detail::local_tensor<T> whole(full);
+            for (const auto& piece : assembly_->of(index_of(id))) {
+                const auto owner = static_cast<std::size_t>(assembly_->owner_of(piece));
+                whole.scatter(piece, 0, piece.size(), parts[owner].data() + done[owner]);
+                done[owner] += piece.size();
+            }
+        });
+    }
+
+    model model_;
+    sdp::residency residency_;
+    sdp::subnetwork subnetwork_;
+    synchronizer_options options_;
+    detail::exchange_engine<C> engine_;
+    std::optional<overlap_plan> assembly_; ///< at a root, once it has assembled
+    std::vector<bool> is_ready_; ///< by parameter, in the open step
+    std::vector<std::size_t> bucket_of_; ///< by parameter
+    std::vector<std::size_t> missing_; ///< by bucket: trained parameters not ready yet
+    std::vector<double> weights_; ///< by rank, in a weighted step
+    traffic step_start_;
+    int sync_paused_ = 0;
+    bool open_ = false;
+};
+
+} // namespace sdp

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What can be chosen about a step, and what is counted in it.
+
+#include <sdp/subnetwork.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace sdp {
+
+/// What the sum of the gradients is divided by.
+enum class normalizer : std::uint8_t {
+    holders, ///< the number of trainers k of the element: the mean over who holds it (paper)
+    world, ///< the number of workers N: a step of k/N the size (ours)
+};
+
+/// Who applies the optimizer's update.
+enum class update_mode : std::uint8_t {
+    average, ///< every trainer, to the mean gradient that it gets (paper)
+    owner_update, ///< only the owner, which then sends values: optimizer state shrinks to 1/k (ours, after ZeRO-1)
+};
+
+/// Choices that all ranks make alike, except `buckets_in_flight`, `timeout` and `layout`.
+struct synchronizer_options {
+    sdp::normalizer normalizer = sdp::normalizer::holders;
+    update_mode update = update_mode::average;
+    std::size_t bucket_bytes = std::size_t {4} << 20; ///< of full-size parameters per exchange; a larger parameter goes alone
+    int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
+    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
+    value_layout layout = value_layout::whole;
+};
+
+/// Bytes and messages that this worker has sent, by phase.
+struct traffic {
+    std::uint64_t reduce_bytes = 0; ///< gradients to owners and swaps
+    std::uint64_t publish_bytes = 0; ///< means back to the trainers
+    std::uint64_t value_bytes = 0; ///< fresh values
+    std::uint64_t control_bytes = 0; ///< norms, weights, scalars
+    std::uint64_t messages = 0; ///< of the first three kinds
+
+    /// Parameter bytes: what the formulas count.
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return reduce_bytes + publish_bytes + value_bytes; }
+
+    [[nodiscard]] friend traffic operator-(const traffic& a, const traffic& b) noexcept
+    {
+        return {a.reduce_bytes - b.reduce_bytes, a.publish_bytes - b.publish_bytes, a.value_bytes - b.value_bytes,
+            a.control_bytes - b.control_bytes, a.messages - b.messages};
+    }
+    friend bool operator==(const traffic&, const traffic&) = default;
+};
+
+/// A stretch of the flat shard that an owner updates.
+struct owned_range {
+    parameter_id parameter {};
+    index_t offset = 0; ///< in the flat shard
+    index_t size = 0;
+};
+
+} // namespace sdp

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief How the library sees a host framework's tensor: a trait with an empty primary, and a plain view.
+///
+/// A framework plugs in by specialising `sdp::tensor_traits` for its tensor type; nothing else of the library has to
+/// know that type. Contiguous ranges of a supported element (std::vector<float>, std::span<double>, …) work already.
+
+#include <sdp/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <ranges>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+namespace sdp {
+
+/// Signed like the frameworks' own sizes, and wide enough for counts past 2^31.
+using index_t = std::int64_t;
+
+/// What an element is in memory.
+enum class element_type : std::uint8_t { f32, f64, f16, bf16 };
+
+/// Where an element lies, and so who may touch it.
+enum class memory_space : std::uint8_t { host, cuda };
+
+/// Bytes of one element.
+[[nodiscard]] constexpr std::size_t size_of(element_type type) noexcept
+{
+    switch (type) {
+    case element_type::f32:
+        return 4;
+    case element_type::f64:
+        return 8;
+    case element_type::f16:
+    case element_type::bf16:
+        return 2;
+    }
+    return 0;
+}
+
+[[nodiscard]] constexpr std::string_view name_of(element_type type) noexcept
+{
+    switch (type) {
+    case element_type::f32:
+        return "f32";
+    case element_type::f64:
+        return "f64";
+    case element_type::f16:
+        return "f16";
+    case element_type::bf16:
+        return "bf16";
+    }
+    return "unknown";
+}
+
+/// The element type of a C++ type. Specialise it for a framework's own half-precision types.
+template <class T> struct element_type_of {
+};
+template <> struct element_type_of<float> : std::integral_constant<element_type, element_type::f32> {
+};
+template <> struct element_type_of<double> : std::integral_constant<element_type, element_type::f64> {
+};
+
+/// Most axes a tensor may have.
+inline constexpr std::size_t max_axes = 8;
+
+/// A short list of axis extents or strides, kept in place: views are made on every step and must not allocate.
+class extents {
+public:
+    constexpr extents() = default;
+
+    /// @throws sdp::error beyond `max_axes` axes
+    template <std::ranges::input_range R>
+    requires std::convertible_to<std::ranges::range_reference_t<R>, index_t>
+    constexpr explicit extents(const R& values)
+    {
+        for (const auto value : values)
+            push_back(static_cast<index_t>(value));
+    }
+    constexpr extents(std::initializer_list<index_t> values)
+    {
+        for (const auto value : values)
+            push_back(value);
+    }
+
+    constexpr void push_back(index_t value)
+    {
+        if (size_ == max_axes)
+            detail::fail("a tensor has more than ", max_axes, " axes, the most that is supported");
+        values_[size_++] = value;
+    }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] constexpr const index_t* begin() const noexcept { return values_.data(); }
+    [[nodiscard]] constexpr const index_t* end() const noexcept { return values_.data() + size_; }
+    [[nodiscard]] constexpr index_t operator[](std::size_t axis) const noexcept { return values_[axis]; }
+    [[nodiscard]] constexpr index_t& operator[](std::size_t axis) noexcept { return values_[axis]; }
+
+    /// Product of the extents: the number of elements. One for a scalar.
+    [[nodiscard]] constexpr index_t product() const noexcept
+    {
+        index_t out = 1;
+        for (const auto value : *this)
+            out *= value;
+        return out;
+    }
+
+    friend constexpr bool operator==(const extents& a, const extents& b) noexcept { return std::ranges::equal(a, b); }
+
+private:
+    std::array<index_t, max_axes> values_ {};
+    std::size_t size_ = 0;
+};
+
+/// Strides, in elements, of a row-major contiguous tensor of that shape.
+[[nodiscard]] constexpr extents row_major_strides(const extents& shape)
+{
+    extents out = shape;
+    index_t stride = 1;
+    for (std::size_t axis = shape.size(); axis-- > 0;) {
+        out[axis] = stride;
+        stride *= shape[axis];
+    }
+    return out;
+}
+
+/// A tensor without its type: where it lies and how. Does not own the elements.
+struct tensor_view {
+    void* data = nullptr;
+    extents shape;
+    extents strides; ///< in elements
+    element_type type = element_type::f32;
+    memory_space space = memory_space::host;
+    /// True for a buffer without a shape of its own (a contiguous range): it fits any shape with as many elements.
+    bool flat = false;
+
+    [[nodiscard]] index_t size() const noexcept { return shape.product(); }
+    [[nodiscard]] bool contiguous() const
+    {
+        index_t expected = 1;
+        for (std::size_t axis = shape.size(); axis-- > 0;) {
+            if (shape[axis] != 1 && strides[axis] != expected)
+                return false;
+            expected *= shape[axis];
+        }
+        return true;
+    }
+};
+
+/// The customisation point: how to see a `T` as a tensor. Empty by default; a specialisation provides
+///
+/// | expression                        | result         | meaning                              | default if left out   |
+/// |-----------------------------------|----------------|--------------------------------------|-----------------------|
+/// | `tensor_traits<T>::data(t)`       | pointer        | first element, even of a const `t`   | none, required        |
+/// | `tensor_traits<T>::shape(t)`      | range of ints  | extent of each axis                  | none, required        |
+/// | `tensor_traits<T>::type(t)`       | `element_type` | what an element is                   | from `data`'s pointer |
+/// | `tensor_traits<T>::strides(t)`    | range of ints  | elements between neighbours per axis | row-major contiguous  |
+/// | `tensor_traits<T>::space(t)`      | `memory_space` | where the elements lie               | `memory_space::host`  |
+/// | `tensor_traits<T>::flat`          | `bool`         | the buffer has no shape of its own   | `false`               |
+///
+/// Semantics the compiler cannot check: the pointer stays valid until the step that uses it has finished, and distinct
+/// indices name distinct elements.
+template <class T> struct tensor_traits {
+};
+
+namespace detail {
+    template <class T>
+    concept element_range = std::ranges::contiguous_range<T> && std::ranges::sized_range<T> && requires
+    {
+        element_type_of<std::ranges::range_value_t<T>>::value;
+    };
+
+    template <class T>
+    concept typed_by_trait = requires(const T& t)
+    {
+        {
+            tensor_traits<T>::type(t)
+            } -> std::convertible_to<element_type>;
+    };
+    template <class T>
+    concept typed_by_pointer = requires(const T& t)
+    {
+        element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(tensor_traits<T>::data(t))>>>::value;
+    };
+} // namespace detail
+
+/// A contiguous range is a flat buffer of its elements.
+template <detail::element_range T> struct tensor_traits<T> {
+    static constexpr bool flat = true;
+    static auto data(const T& t) { return std::ranges::data(t); }
+    static std::array<index_t, 1> shape(const T& t) { return {static_cast<index_t>(std::ranges::size(t))}; }
+};
+
+/// Anything the library can read and write in place, as told by `tensor_traits`.
+///
+/// @snippet tests/static/tensor.cpp minimal tensor
+template <class T>
+concept tensor = requires(const std::remove_cvref_t<T>& t)
+{
+    requires std::is_pointer_v<decltype(tensor_traits<std::remove_cvref_t<T>>::data(t))>;
+    requires std::ranges::input_range<decltype(tensor_traits<std::remove_cvref_t<T>>::shape(t))>;
+}
+&&(detail::typed_by_trait<std::remove_cvref_t<T>> || detail::typed_by_pointer<std::remove_cvref_t<T>>);
+
+/// The view of a tensor. Constness is the caller's matter, as with a framework's own handle types.
+template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
+{
+    using traits = tensor_traits<T>;
+    tensor_view out;
+    out.data = const_cast<void*>(static_cast<const void*>(traits::data(t)));
+    out.shape = extents(traits::shape(t));
+    if constexpr (requires { traits::strides(t); })
+        out.strides = extents(traits::strides(t));
+    else
+        out.strides = row_major_strides(out.shape);
+    if constexpr (detail::typed_by_trait<T>)
+        out.type = traits::type(t);
+    else
+        out.type = element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(traits::data(t))>>>::value;
+    if constexpr (requires { traits::space(t); })
+        out.space = traits::space(t);
+    if constexpr (requires { traits::flat; })
+        out.flat = traits::flat;
+    return out;
+}
+
+/// A view is a tensor too, so that every function takes either.
+[[nodiscard]] inline tensor_view view_of(const tensor_view& view)
+{
+    return view;
+}
+
+/// A tensor, or the view of one.
+template <class T>
+concept viewable = std::same_as<std::remove_cvref_t<T>, tensor_view> || tensor<T>;
+
+} // namespace sdp

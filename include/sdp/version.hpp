@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The library's version, for code that must support more than one.
+
+#define SDP_VERSION_MAJOR 0
+#define SDP_VERSION_MINOR 1
+#define SDP_VERSION_PATCH 0
