@@ -8,10 +8,10 @@
 /// timing or communicator: every sum runs over the trainers in rank order.
 
 #include <sdp/detail/exchange_engine.hpp>
+#include <sdp/detail/owned_shard.hpp>
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
-#include <optional>
 #include <string>
 
 namespace sdp {
@@ -26,9 +26,11 @@ public:
     synchronizer(model m, residency r, C comm, const synchronizer_options& options)
         : model_(std::move(m))
         , residency_(std::move(r))
-        , subnetwork_(model_, residency_, checked(comm, residency_, options), options.layout)
+        , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
-        , engine_(make_overlap_plan(model_, residency_, subnetwork_), make_buckets(model_, options), std::move(comm), options)
+        , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
+              std::move(comm), options)
+        , star_(engine_.comm(), options.timeout)
     {
         const std::size_t count = model_.parameters().size();
         engine_.gradients.resize(count);
@@ -42,6 +44,10 @@ public:
             for (const auto p : engine_.buckets()[b].parameters)
                 bucket_of_[p] = b;
     }
+
+    // The control star and a pause refer to this object.
+    synchronizer(const synchronizer&) = delete;
+    synchronizer& operator=(const synchronizer&) = delete;
 
     [[nodiscard]] const model& description() const noexcept { return model_; }
     [[nodiscard]] const sdp::residency& residents() const noexcept { return residency_; }
@@ -162,27 +168,24 @@ public:
     /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
     [[nodiscard]] double gradient_norm()
     {
-        struct part {
-            double sum;
-            double culprit;
-        };
+        const auto parameters = static_cast<double>(model_.parameters().size());
         const auto [sum, culprit] = engine_.owned_square_norm();
-        const part mine {sum, static_cast<double>(culprit)};
-        std::vector<part> all;
-        detail::gather(comm(), 0, std::span(&mine, 1), all, options_.timeout);
+        const double mine[] {sum, static_cast<double>(culprit)};
+        star_.gather(0, std::span<const double>(mine), gathered_);
         struct {
             double sum = 0;
             double culprit = -1;
             double rank = -1;
         } total;
-        for (std::size_t r = 0; r < all.size(); ++r) {
-            total.sum += all[r].sum;
-            if (total.rank < 0 && all[r].culprit < static_cast<double>(model_.parameters().size())) {
-                total.culprit = all[r].culprit;
-                total.rank = static_cast<double>(r);
+        if (rank() == 0)
+            for (std::size_t r = 0; r < static_cast<std::size_t>(world()); ++r) {
+                total.sum += gathered_[2 * r];
+                if (total.rank < 0 && gathered_[2 * r + 1] < parameters) {
+                    total.culprit = gathered_[2 * r + 1];
+                    total.rank = static_cast<double>(r);
+                }
             }
-        }
-        detail::broadcast(comm(), 0, std::span(&total, 1), options_.timeout);
+        star_.broadcast(0, std::span(&total, 1));
         engine_.count_control(detail::star_bytes(rank(), world(), sizeof mine, sizeof total));
         if (total.rank >= 0)
             detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
@@ -200,7 +203,7 @@ public:
         for (std::size_t p = 0; p < model_.parameters().size(); ++p)
             for (const auto& piece : plan().of(p))
                 if (takes_part(piece))
-                    require_values(parameter_id(p), piece.slab);
+                    static_cast<void>(bound_values(parameter_id(p), piece.slab));
         engine_.publish_values();
     }
 
@@ -225,20 +228,7 @@ public:
     pause no_sync() noexcept { return pause(*this); }
 
     /// The shard this rank owns, laid out flat: parameter by parameter in order of declaration.
-    [[nodiscard]] std::vector<owned_range> owned() const
-    {
-        std::vector<owned_range> out;
-        index_t offset = 0;
-        for (std::size_t p = 0; p < model_.parameters().size(); ++p) {
-            index_t size = 0;
-            for (const auto& piece : plan().of(p))
-                size += plan().owner_of(piece) == rank() ? static_cast<index_t>(piece.size()) : 0;
-            if (size > 0)
-                out.push_back({parameter_id(p), offset, size});
-            offset += size;
-        }
-        return out;
-    }
+    [[nodiscard]] std::vector<owned_range> owned() const { return detail::owned_ranges(plan()); }
     [[nodiscard]] index_t owned_elements() const
     {
         const auto ranges = owned();
@@ -246,29 +236,36 @@ public:
     }
 
     /// Copies the mean gradients of the owned elements to a flat tensor; after `finish`.
+    /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
     template <viewable T> void read_owned_gradients(const T& flat)
     {
-        move_owned(
-            view_of(flat), [&](std::size_t p, std::size_t) { return engine_.gradients[p]; }, false);
+        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
+            [this](parameter_id id, std::size_t) { return engine_.gradients[index_of(id)]; });
     }
     /// Copies the owned values to a flat tensor.
-    template <viewable T> void read_owned_values(const T& flat) { move_owned(view_of(flat), value_source(), false); }
+    template <viewable T> void read_owned_values(const T& flat)
+    {
+        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
+            [this](parameter_id id, std::size_t slab) { return bound_values(id, slab); });
+    }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
-    template <viewable T> void write_owned_values(const T& flat) { move_owned(view_of(flat), value_source(), true); }
+    template <viewable T> void write_owned_values(const T& flat)
+    {
+        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::to_tensors,
+            [this](parameter_id id, std::size_t slab) { return bound_values(id, slab); });
+    }
 
     /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
     void reduce_scalars(std::span<double> values)
     {
-        std::vector<double> all;
-        detail::gather<double>(comm(), 0, values, all, options_.timeout);
+        star_.gather(0, std::span<const double>(values), gathered_);
         if (rank() == 0)
             for (std::size_t i = 0; i < values.size(); ++i) {
-                double sum = 0;
+                values[i] = 0;
                 for (std::size_t r = 0; r < static_cast<std::size_t>(world()); ++r)
-                    sum += all[r * values.size() + i];
-                values[i] = sum;
+                    values[i] += gathered_[r * values.size() + i];
             }
-        detail::broadcast(comm(), 0, values, options_.timeout);
+        star_.broadcast(0, values);
         engine_.count_control(detail::star_bytes(rank(), world(), values.size_bytes(), values.size_bytes()));
     }
 
@@ -276,8 +273,11 @@ public:
     /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
     template <viewable T> void assemble(parameter_id id, int root, const T& full)
     {
-        assemble_into(known(id), root,
-            rank() == root ? detail::shaped(view_of(full), model_[id].shape, "the full tensor") : tensor_view {});
+        if (root < 0 || root >= world())
+            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
+        const auto whole = rank() == root ? checked(view_of(full), known(id), model_[id].shape, "full tensor") : tensor_view {};
+        engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, known(id), root, whole, options_.timeout,
+            [&](std::size_t slab) { return bound_values(id, slab); }));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -287,7 +287,7 @@ public:
     [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
 
 private:
-    [[nodiscard]] static int checked(const C& comm, const residency& r, const synchronizer_options& options)
+    [[nodiscard]] static int checked(const model& m, const C& comm, const residency& r, const synchronizer_options& options)
     {
         if (options.bucket_bytes < 1)
             detail::fail("bucket_bytes is 0; expected at least 1");
@@ -295,26 +295,9 @@ private:
             detail::fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
+        for (const auto& p : m.parameters())
+            detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
         return comm.rank();
-    }
-
-    /// Backward order: last declared first. Filled by full sizes, which all ranks know.
-    [[nodiscard]] static std::vector<detail::bucket> make_buckets(const model& m, const synchronizer_options& options)
-    {
-        std::vector<detail::bucket> out;
-        std::size_t filled = 0;
-        for (std::size_t p = m.parameters().size(); p-- > 0;) {
-            const auto& parameter = m.parameters()[p];
-            detail::with_element_type(parameter.type(), [](auto) {});
-            const std::size_t bytes = static_cast<std::size_t>(parameter.size()) * size_of(parameter.type());
-            if (out.empty() || filled + bytes > options.bucket_bytes || out.back().type != parameter.type()) {
-                out.emplace_back().type = parameter.type();
-                filled = 0;
-            }
-            out.back().parameters.push_back(p);
-            filled += bytes;
-        }
-        return out;
     }
 
     [[nodiscard]] parameter_id known(parameter_id id) const
@@ -369,94 +352,13 @@ private:
         return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
     }
 
-    void require_values(parameter_id id, std::size_t slab) const
+    [[nodiscard]] const tensor_view& bound_values(parameter_id id, std::size_t slab) const
     {
-        if (engine_.values[index_of(id)][slab].data == nullptr)
+        const auto& view = engine_.values[index_of(id)][slab];
+        if (view.data == nullptr)
             detail::fail("the values of parameter '", name(id), "' (local tensor ", slab, ") are not bound on rank ", rank(),
                 "; bind them first");
-    }
-
-    [[nodiscard]] auto value_source()
-    {
-        return [this](std::size_t p, std::size_t slab) {
-            require_values(parameter_id(p), slab);
-            return engine_.values[p][slab];
-        };
-    }
-
-    template <class Source> void move_owned(const tensor_view& flat, Source source, bool to_source)
-    {
-        if (flat.space != memory_space::host || !flat.contiguous() || flat.size() != owned_elements())
-            detail::fail("the flat shard on rank ", rank(), " has shape ", flat.shape, "; expected ", owned_elements(),
-                " consecutive elements in host memory");
-        detail::with_element_type(flat.type, [&]<class T>(T) {
-            T* at = static_cast<T*>(flat.data);
-            for (std::size_t p = 0; p < model_.parameters().size(); ++p)
-                for (const auto& piece : plan().of(p)) {
-                    if (plan().owner_of(piece) != rank())
-                        continue;
-                    if (model_.parameters()[p].type() != flat.type)
-                        detail::fail("parameter '", name(parameter_id(p)), "' holds ", name_of(model_.parameters()[p].type()),
-                            ", the flat shard ", name_of(flat.type), "; a shard has one element type");
-                    const detail::local_tensor<T> local(source(p, piece.slab));
-                    if (to_source)
-                        local.scatter(piece, 0, piece.size(), at);
-                    else
-                        local.gather(piece, 0, piece.size(), at);
-                    at += piece.size();
-                }
-        });
-    }
-
-    void assemble_into(parameter_id id, int root, const tensor_view& full)
-    {
-        if (root < 0 || root >= world())
-            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
-        if (rank() == root && full.type != model_[id].type())
-            detail::fail(
-                "the full tensor for '", name(id), "' holds ", name_of(full.type), "; expected ", name_of(model_[id].type()));
-        detail::with_element_type(model_[id].type(), [&]<class T>(T) {
-            std::vector<T> mine;
-            for (const auto& piece : plan().of(index_of(id)))
-                if (plan().owner_of(piece) == rank()) {
-                    require_values(id, piece.slab);
-                    mine.resize(mine.size() + piece.size());
-                    detail::local_tensor<T>(engine_.values[index_of(id)][piece.slab])
-                        .gather(piece, 0, piece.size(), mine.data() + mine.size() - piece.size());
-                }
-            const std::size_t bytes = mine.size() * sizeof(T);
-            if (rank() != root) {
-                if (mine.empty())
-                    return;
-                const outgoing message {root, mine.data(), bytes};
-                comm()
-                    .exchange(detail::assemble_tag, std::span(&message, 1), std::span<const incoming> {})
-                    .wait(options_.timeout);
-                engine_.count_control(bytes);
-                return;
-            }
-            if (!assembly_)
-                assembly_ = make_assembly_plan(model_, residency_, root);
-            std::vector<std::vector<T>> parts(static_cast<std::size_t>(world()));
-            for (const auto& piece : assembly_->of(index_of(id))) {
-                auto& part = parts[static_cast<std::size_t>(assembly_->owner_of(piece))];
-                part.resize(part.size() + piece.size());
-            }
-            std::vector<incoming> messages;
-            for (int r = 0; r < world(); ++r)
-                if (auto& part = parts[static_cast<std::size_t>(r)]; r != root && !part.empty())
-                    messages.push_back({r, part.data(), part.size() * sizeof(T)});
-            auto pending = comm().exchange(detail::assemble_tag, std::span<const outgoing> {}, messages);
-            pending.wait(options_.timeout);
-            parts[static_cast<std::size_t>(root)] = std::move(mine);
-            std::vector<std::size_t> done(parts.size(), 0);
-            const detail::local_tensor<T> whole(full);
-            for (const auto& piece : assembly_->of(index_of(id))) {
-                const auto owner = static_cast<std::size_t>(assembly_->owner_of(piece));
-                whole.scatter(piece, 0, piece.size(), parts[owner].data() + done[owner]);
-                done[owner] += piece.size();
-            }
-        });
+        return view;
     }
 
     model model_;
@@ -464,7 +366,9 @@ private:
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
     detail::exchange_engine<C> engine_;
-    std::optional<overlap_plan> assembly_; ///< at a root, once it has assembled
+    detail::control_star<C> star_;
+    std::vector<double> gathered_; ///< at rank 0: control data of all
+    detail::assembly assembly_;
     std::vector<bool> is_ready_; ///< by parameter, in the open step
     std::vector<std::size_t> bucket_of_; ///< by parameter
     std::vector<std::size_t> missing_; ///< by bucket: trained parameters not ready yet

@@ -52,10 +52,11 @@ struct aspect {
 template <communicator C>
 std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::chrono::milliseconds limit)
 {
+    control_star<C> star(comm, limit);
     std::vector<std::uint64_t> mine, all;
     for (const auto& a : aspects)
         mine.push_back(digest(a.describe()));
-    gather<std::uint64_t>(comm, 0, mine, all, limit);
+    star.gather(0, std::span<const std::uint64_t>(mine), all);
 
     struct verdict {
         std::int32_t rank = -1;
@@ -66,7 +67,7 @@ std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::
     for (std::size_t i = n; i < all.size() && found.rank < 0; ++i)
         if (all[i] != mine[i % n])
             found = {static_cast<std::int32_t>(i / n), static_cast<std::uint32_t>(i % n), 0};
-    broadcast(comm, 0, std::span(&found, 1), limit);
+    star.broadcast(0, std::span(&found, 1));
     if (found.rank < 0)
         return star_bytes(comm.rank(), comm.size(), n * sizeof(std::uint64_t), sizeof found);
 
@@ -74,28 +75,22 @@ std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::
     const auto& differing = aspects[found.aspect];
     std::string sentence;
     if (comm.rank() == found.rank) {
-        std::string own = differing.describe();
-        std::uint64_t length = own.size();
-        const outgoing size {0, &length, sizeof length};
-        comm.exchange(gather_tag, std::span(&size, 1), std::span<const incoming> {}).wait(limit);
-        const outgoing body {0, own.data(), own.size()};
-        if (length > 0)
-            comm.exchange(gather_tag, std::span(&body, 1), std::span<const incoming> {}).wait(limit);
+        const std::string own = differing.describe();
+        const std::uint64_t length = own.size();
+        star.send(gather_tag, 0, &length, sizeof length);
+        star.send(gather_tag, 0, own.data(), own.size());
     } else if (comm.rank() == 0) {
         std::uint64_t length = 0;
-        const incoming size {found.rank, &length, sizeof length};
-        comm.exchange(gather_tag, std::span<const outgoing> {}, std::span(&size, 1)).wait(limit);
+        star.receive(gather_tag, found.rank, &length, sizeof length);
         std::string theirs(static_cast<std::size_t>(length), '\0');
-        const incoming body {found.rank, theirs.data(), theirs.size()};
-        if (length > 0)
-            comm.exchange(gather_tag, std::span<const outgoing> {}, std::span(&body, 1)).wait(limit);
+        star.receive(gather_tag, found.rank, theirs.data(), theirs.size());
         sentence = text(
             "the ranks disagree about the ", differing.name, ": ", first_difference(theirs, found.rank, differing.describe()));
         found.length = sentence.size();
     }
-    broadcast(comm, 0, std::span(&found, 1), limit);
+    star.broadcast(0, std::span(&found, 1));
     sentence.resize(static_cast<std::size_t>(found.length));
-    broadcast(comm, 0, std::span(sentence.data(), sentence.size()), limit);
+    star.broadcast(0, std::span(sentence.data(), sentence.size()));
     throw error(sentence);
 }
 

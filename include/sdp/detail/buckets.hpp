@@ -3,8 +3,8 @@
 /// @file
 /// @brief How the parameters of a plan are put into buckets, and where in a bucket's buffer each peer's bytes lie.
 
+#include <sdp/model.hpp>
 #include <sdp/overlap/plan.hpp>
-#include <sdp/tensor.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -72,6 +72,24 @@ struct bucket {
     std::size_t bytes = 0; ///< of the buffer
     std::size_t trained = 0; ///< parameters of which this worker trains something
 };
+
+/// Puts parameters into buckets in backward order, last declared first. Filled by full sizes, which all ranks know alike.
+[[nodiscard]] inline std::vector<bucket> make_buckets(const model& m, std::size_t bucket_bytes)
+{
+    std::vector<bucket> out;
+    std::size_t filled = 0;
+    for (std::size_t p = m.parameters().size(); p-- > 0;) {
+        const auto& parameter = m.parameters()[p];
+        const std::size_t bytes = static_cast<std::size_t>(parameter.size()) * size_of(parameter.type());
+        if (out.empty() || filled + bytes > bucket_bytes || out.back().type != parameter.type()) {
+            out.emplace_back().type = parameter.type();
+            filled = 0;
+        }
+        out.back().parameters.push_back(p);
+        filled += bytes;
+    }
+    return out;
+}
 
 /// What is done with a class's gradients.
 enum class route : std::uint8_t {

@@ -21,44 +21,74 @@ inline constexpr exchange_tag broadcast_tag = max_exchange_tag - 1;
 inline constexpr exchange_tag assemble_tag = max_exchange_tag - 2;
 inline constexpr exchange_tag first_control_tag = assemble_tag;
 
-/// At the root: every rank's `mine`, one after another in rank order. Elsewhere: empty. All ranks give as many elements.
-template <class T, communicator C>
-requires std::is_trivially_copyable_v<T>
-void gather(C& comm, int root, std::span<const T> mine, std::vector<T>& all, std::chrono::milliseconds limit)
-{
-    if (comm.rank() != root) {
-        const outgoing message {root, mine.data(), mine.size_bytes()};
-        comm.exchange(gather_tag, std::span(&message, 1), std::span<const incoming> {}).wait(limit);
-        return;
+/// Keeps its lists of messages between calls, so that a step allocates nothing.
+template <communicator C> class control_star {
+public:
+    control_star(C& comm, std::chrono::milliseconds limit)
+        : comm_(&comm)
+        , limit_(limit)
+    {
     }
-    all.resize(mine.size() * static_cast<std::size_t>(comm.size()));
-    std::vector<incoming> messages;
-    for (int rank = 0; rank < comm.size(); ++rank) {
-        T* const place = all.data() + static_cast<std::size_t>(rank) * mine.size();
-        if (rank == root)
-            std::copy(mine.begin(), mine.end(), place);
-        else
-            messages.push_back({rank, place, mine.size_bytes()});
-    }
-    comm.exchange(gather_tag, std::span<const outgoing> {}, messages).wait(limit);
-}
 
-/// Everybody gets the root's values.
-template <class T, communicator C>
-requires std::is_trivially_copyable_v<T>
-void broadcast(C& comm, int root, std::span<T> values, std::chrono::milliseconds limit)
-{
-    if (comm.rank() != root) {
-        const incoming message {root, values.data(), values.size_bytes()};
-        comm.exchange(broadcast_tag, std::span<const outgoing> {}, std::span(&message, 1)).wait(limit);
-        return;
+    /// At the root: every rank's `mine`, one after another in rank order. Elsewhere nothing. All give as many elements.
+    template <class T>
+    requires std::is_trivially_copyable_v<T>
+    void gather(int root, std::span<const T> mine, std::vector<T>& all)
+    {
+        if (comm_->rank() != root) {
+            send(gather_tag, root, mine.data(), mine.size_bytes());
+            return;
+        }
+        all.resize(mine.size() * static_cast<std::size_t>(comm_->size()));
+        incoming_.clear();
+        for (int rank = 0; rank < comm_->size(); ++rank) {
+            T* const place = all.data() + static_cast<std::size_t>(rank) * mine.size();
+            if (rank == root)
+                std::copy(mine.begin(), mine.end(), place);
+            else
+                incoming_.push_back({rank, place, mine.size_bytes()});
+        }
+        comm_->exchange(gather_tag, std::span<const outgoing> {}, incoming_).wait(limit_);
     }
-    std::vector<outgoing> messages;
-    for (int rank = 0; rank < comm.size(); ++rank)
-        if (rank != root)
-            messages.push_back({rank, values.data(), values.size_bytes()});
-    comm.exchange(broadcast_tag, messages, std::span<const incoming> {}).wait(limit);
-}
+
+    /// Everybody gets the root's values.
+    template <class T>
+    requires std::is_trivially_copyable_v<T>
+    void broadcast(int root, std::span<T> values)
+    {
+        if (comm_->rank() != root) {
+            receive(broadcast_tag, root, values.data(), values.size_bytes());
+            return;
+        }
+        outgoing_.clear();
+        for (int rank = 0; rank < comm_->size(); ++rank)
+            if (rank != root)
+                outgoing_.push_back({rank, values.data(), values.size_bytes()});
+        comm_->exchange(broadcast_tag, outgoing_, std::span<const incoming> {}).wait(limit_);
+    }
+
+    void send(exchange_tag tag, int peer, const void* data, std::size_t bytes)
+    {
+        if (bytes == 0)
+            return;
+        const outgoing message {peer, data, bytes};
+        comm_->exchange(tag, std::span(&message, 1), std::span<const incoming> {}).wait(limit_);
+    }
+
+    void receive(exchange_tag tag, int peer, void* data, std::size_t bytes)
+    {
+        if (bytes == 0)
+            return;
+        const incoming message {peer, data, bytes};
+        comm_->exchange(tag, std::span<const outgoing> {}, std::span(&message, 1)).wait(limit_);
+    }
+
+private:
+    C* comm_;
+    std::chrono::milliseconds limit_;
+    std::vector<outgoing> outgoing_;
+    std::vector<incoming> incoming_;
+};
 
 /// Bytes that this rank sends in a gather to and a broadcast from rank 0.
 [[nodiscard]] inline std::uint64_t star_bytes(int rank, int world, std::size_t up, std::size_t down) noexcept

@@ -32,14 +32,12 @@ public:
     {
         for (const auto& c : plan_.classes)
             routes_.push_back(route_of(c));
-        std::size_t largest = 0;
-        for (auto& b : buckets_) {
-            lay_out(b, plan_, peers_, values_to_trainers(), [&](std::uint32_t number) { return routes_[number]; });
-            largest = std::max(largest, b.bytes);
-        }
         buffers_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
-        for (auto& buffer : buffers_)
-            buffer.resize(largest);
+        for (std::size_t b = 0; b < buckets_.size(); ++b) {
+            lay_out(buckets_[b], plan_, peers_, values_to_trainers(), [&](std::uint32_t number) { return routes_[number]; });
+            auto& buffer = buffers_[b % buffers_.size()];
+            buffer.resize(std::max(buffer.size(), buckets_[b].bytes));
+        }
         outgoing_.reserve(peers_.ranks.size());
         incoming_.reserve(peers_.ranks.size());
         std::size_t most = 0;
@@ -57,7 +55,10 @@ public:
     /// Bytes of the buffers that messages are packed into.
     [[nodiscard]] std::size_t buffer_bytes() const noexcept
     {
-        return buffers_.empty() ? 0 : buffers_.size() * buffers_[0].size();
+        std::size_t out = 0;
+        for (const auto& buffer : buffers_)
+            out += buffer.size();
+        return out;
     }
 
     std::vector<tensor_view> gradients; ///< by parameter; null data until the host has one

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What a worker owns: where it lies in a flat shard, how it is copied there and back, and how the shards of all
+/// workers are put together to the full model.
+
+#include <sdp/detail/collectives.hpp>
+#include <sdp/detail/kernels.hpp>
+#include <sdp/overlap/build.hpp>
+#include <sdp/synchronizer_options.hpp>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// Calls `visit(parameter, piece)` for every owned piece, in order of declaration.
+template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit)
+{
+    for (std::size_t p = 0; p + 1 < plan.first_piece.size(); ++p)
+        for (const auto& piece : plan.of(p))
+            if (plan.owner_of(piece) == plan.rank)
+                visit(p, piece);
+}
+
+/// The flat shard, parameter by parameter.
+[[nodiscard]] inline std::vector<owned_range> owned_ranges(const overlap_plan& plan)
+{
+    std::vector<owned_range> out;
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+        if (out.empty() || out.back().parameter != parameter_id(p))
+            out.push_back({parameter_id(p), out.empty() ? 0 : out.back().offset + out.back().size, 0});
+        out.back().size += static_cast<index_t>(piece.size());
+    });
+    return out;
+}
+
+enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
+
+/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
+/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, and contiguous
+template <class TensorOf>
+void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+{
+    const auto ranges = owned_ranges(plan);
+    const index_t size = ranges.empty() ? 0 : ranges.back().offset + ranges.back().size;
+    if (shard.space != memory_space::host || !shard.contiguous() || shard.size() != size)
+        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size,
+            " consecutive elements in host memory");
+    for (const auto& range : ranges)
+        if (m[range.parameter].type() != shard.type)
+            fail("parameter '", m[range.parameter].name, "' holds ", name_of(m[range.parameter].type()), ", the flat shard ",
+                name_of(shard.type), "; a shard has one element type");
+    with_element_type(shard.type, [&]<class T>(T) {
+        T* at = static_cast<T*>(shard.data);
+        for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+            const local_tensor<T> local(tensor_of(parameter_id(p), piece.slab));
+            if (way == shard_copy::to_tensors)
+                local.scatter(piece, 0, piece.size(), at);
+            else
+                local.gather(piece, 0, piece.size(), at);
+            at += piece.size();
+        });
+    });
+}
+
+/// Puts full parameters together at one rank.
+class assembly {
+public:
+    /// Collective. `tensor_of(slab)` names this worker's values; `full` counts at the root only. Returns the bytes sent.
+    template <communicator C, class TensorOf>
+    std::uint64_t run(C& comm, const overlap_plan& plan, const model& m, const residency& r, parameter_id id, int root,
+        const tensor_view& full, std::chrono::milliseconds limit, TensorOf tensor_of)
+    {
+        return with_element_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
+            std::vector<T> mine;
+            for (const auto& piece : plan.of(index_of(id)))
+                if (plan.owner_of(piece) == plan.rank) {
+                    mine.resize(mine.size() + piece.size());
+                    local_tensor<T>(tensor_of(piece.slab))
+                        .gather(piece, 0, piece.size(), mine.data() + mine.size() - piece.size());
+                }
+            if (comm.rank() != root) {
+                if (mine.empty())
+                    return 0;
+                const outgoing message {root, mine.data(), mine.size() * sizeof(T)};
+                comm.exchange(assemble_tag, std::span(&message, 1), std::span<const incoming> {}).wait(limit);
+                return message.bytes;
+            }
+            if (!plan_)
+                plan_ = make_assembly_plan(m, r, root);
+            std::vector<std::vector<T>> parts(static_cast<std::size_t>(comm.size()));
+            for (const auto& piece : plan_->of(index_of(id))) {
+                auto& part = parts[static_cast<std::size_t>(plan_->owner_of(piece))];
+                part.resize(part.size() + piece.size());
+            }
+            std::vector<incoming> messages;
+            for (int rank = 0; rank < comm.size(); ++rank)
+                if (auto& part = parts[static_cast<std::size_t>(rank)]; rank != root && !part.empty())
+                    messages.push_back({rank, part.data(), part.size() * sizeof(T)});
+            comm.exchange(assemble_tag, std::span<const outgoing> {}, messages).wait(limit);
+            parts[static_cast<std::size_t>(root)] = std::move(mine);
+            std::vector<std::size_t> done(parts.size(), 0);
+            const local_tensor<T> whole(full);
+            for (const auto& piece : plan_->of(index_of(id))) {
+                const auto owner = static_cast<std::size_t>(plan_->owner_of(piece));
+                whole.scatter(piece, 0, piece.size(), parts[owner].data() + done[owner]);
+                done[owner] += piece.size();
+            }
+            return 0;
+        });
+    }
+
+private:
+    std::optional<overlap_plan> plan_; ///< at a root, once it has assembled
+};
+
+} // namespace sdp::detail
