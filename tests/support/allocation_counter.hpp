@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Counts what the calling thread allocates with `new`. Include it in exactly one source of a test program.
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace support {
+
+inline thread_local long allocation_count = 0;
+
+/// How many allocations `action` makes on this thread.
+template <class F> [[nodiscard]] long allocations_of(F&& action)
+{
+    const auto before = allocation_count;
+    action();
+    return allocation_count - before;
+}
+
+} // namespace support
+
+// Out of line: once inlined, GCC takes malloc and delete for a mismatched pair.
+[[gnu::noinline]] void* operator new(std::size_t size)
+{
+    ++support::allocation_count;
+    if (void* const memory = std::malloc(size))
+        return memory;
+    throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept
+{
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept
+{
+    std::free(memory);
+}

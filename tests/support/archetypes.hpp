@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief For each concept, a type that offers just what it requires, and types that miss it by one thing.
+///
+/// The minimal models are what the library may rely on: code that compiles with them asks for nothing beyond the concept.
+/// The near misses show that each requirement is checked where the type enters, not somewhere inside.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/masking/regime.hpp>
+#include <sdp/partition/policy.hpp>
+#include <sdp/rank_set.hpp>
+#include <sdp/tensor.hpp>
+
+#include <array>
+#include <chrono>
+#include <span>
+
+// [minimal tensor]
+namespace archetypes {
+struct minimal_tensor {
+    float* elements;
+    int count;
+};
+} // namespace archetypes
+
+template <> struct sdp::tensor_traits<archetypes::minimal_tensor> {
+    static float* data(const archetypes::minimal_tensor& t) { return t.elements; }
+    static std::array<int, 1> shape(const archetypes::minimal_tensor& t) { return {t.count}; }
+};
+// [minimal tensor]
+
+namespace archetypes {
+
+struct tensor_without_traits { };
+struct tensor_without_data { };
+struct tensor_without_shape { };
+struct tensor_with_a_number_for_data { };
+struct tensor_with_a_number_for_shape { };
+struct tensor_of_int { };
+struct tensor_with_a_number_for_type { };
+
+} // namespace archetypes
+
+template <> struct sdp::tensor_traits<archetypes::tensor_without_data> {
+    static std::array<int, 1> shape(const archetypes::tensor_without_data&);
+    static element_type type(const archetypes::tensor_without_data&);
+};
+template <> struct sdp::tensor_traits<archetypes::tensor_without_shape> {
+    static float* data(const archetypes::tensor_without_shape&);
+};
+template <> struct sdp::tensor_traits<archetypes::tensor_with_a_number_for_data> {
+    static std::uintptr_t data(const archetypes::tensor_with_a_number_for_data&);
+    static std::array<int, 1> shape(const archetypes::tensor_with_a_number_for_data&);
+    static element_type type(const archetypes::tensor_with_a_number_for_data&);
+};
+template <> struct sdp::tensor_traits<archetypes::tensor_with_a_number_for_shape> {
+    static float* data(const archetypes::tensor_with_a_number_for_shape&);
+    static int shape(const archetypes::tensor_with_a_number_for_shape&);
+};
+template <> struct sdp::tensor_traits<archetypes::tensor_of_int> {
+    static int* data(const archetypes::tensor_of_int&);
+    static std::array<int, 1> shape(const archetypes::tensor_of_int&);
+};
+template <> struct sdp::tensor_traits<archetypes::tensor_with_a_number_for_type> {
+    static void* data(const archetypes::tensor_with_a_number_for_type&);
+    static std::array<int, 1> shape(const archetypes::tensor_with_a_number_for_type&);
+    static int type(const archetypes::tensor_with_a_number_for_type&);
+};
+
+namespace archetypes {
+
+// [minimal pending]
+struct minimal_pending {
+    minimal_pending() = default;
+    minimal_pending(const minimal_pending&) = delete;
+    minimal_pending& operator=(const minimal_pending&) = delete;
+    minimal_pending(minimal_pending&&) = default;
+    minimal_pending& operator=(minimal_pending&&) = default;
+    bool test() { return true; }
+    void wait(std::chrono::milliseconds) { }
+};
+// [minimal pending]
+
+// [minimal communicator]
+/// The only worker of its group: it has no peers, so an exchange has nothing to do.
+struct minimal_communicator {
+    explicit minimal_communicator(int) { }
+    int rank() const { return 0; }
+    int size() const { return 1; }
+    minimal_pending exchange(sdp::exchange_tag, std::span<const sdp::outgoing>, std::span<const sdp::incoming>) { return {}; }
+};
+// [minimal communicator]
+
+struct pending_without_test {
+    void wait(std::chrono::milliseconds);
+};
+struct pending_without_wait {
+    bool test();
+};
+struct pending_without_limit {
+    bool test();
+    void wait();
+};
+struct pending_with_silent_test {
+    void test();
+    void wait(std::chrono::milliseconds);
+};
+struct pending_never_empty {
+    explicit pending_never_empty(int);
+    bool test();
+    void wait(std::chrono::milliseconds);
+};
+struct pending_fixed_in_place {
+    pending_fixed_in_place() = default;
+    pending_fixed_in_place(pending_fixed_in_place&&) = delete;
+    bool test();
+    void wait(std::chrono::milliseconds);
+};
+
+/// A communicator that is complete but for what `exchange` returns.
+template <class Pending> struct communicator_returning {
+    int rank() const;
+    int size() const;
+    Pending exchange(sdp::exchange_tag, std::span<const sdp::outgoing>, std::span<const sdp::incoming>);
+};
+struct communicator_without_exchange {
+    int rank() const { return 0; }
+    int size() const { return 1; }
+};
+struct communicator_without_tags {
+    int rank() const;
+    int size() const;
+    minimal_pending exchange(std::span<const sdp::outgoing>, std::span<const sdp::incoming>);
+};
+struct communicator_with_changing_rank {
+    int rank();
+    int size() const;
+    minimal_pending exchange(sdp::exchange_tag, std::span<const sdp::outgoing>, std::span<const sdp::incoming>);
+};
+struct communicator_with_unsigned_size {
+    int rank() const;
+    unsigned size() const;
+    minimal_pending exchange(sdp::exchange_tag, std::span<const sdp::outgoing>, std::span<const sdp::incoming>);
+};
+
+struct ordered_communicator : minimal_communicator {
+    static constexpr bool ordered_exchange = true;
+};
+struct unordered_communicator : minimal_communicator {
+    static constexpr bool ordered_exchange = false;
+};
+struct abortable_communicator : minimal_communicator {
+    void abort() { }
+};
+
+// [minimal policy]
+/// Worker 0 holds everything that can be left out elsewhere.
+struct minimal_policy {
+    explicit minimal_policy(int) { }
+    sdp::assignment operator()(const sdp::model& m, int world) const
+    {
+        sdp::assignment out(m, world);
+        for (std::size_t b = 0; b < m.blocks().size(); ++b)
+            out.assign(sdp::block_id(b), {0});
+        return out;
+    }
+};
+// [minimal policy]
+
+struct policy_returning_a_rank_set {
+    sdp::rank_set operator()(const sdp::model&, int) const { return {0}; }
+};
+struct policy_returning_a_reference {
+    const sdp::assignment& operator()(const sdp::model&, int) const;
+};
+struct policy_that_changes_itself {
+    sdp::assignment operator()(const sdp::model&, int);
+};
+struct policy_without_world {
+    sdp::assignment operator()(const sdp::model&) const;
+};
+
+// [minimal regime]
+/// Everybody stores everything; the holders train it.
+struct minimal_regime {
+    explicit minimal_regime(int) { }
+    sdp::rank_set stored_by(const sdp::unit_view& unit) const { return sdp::rank_set::all(unit.world); }
+    sdp::rank_set trained_by(const sdp::unit_view& unit) const { return unit.holders; }
+};
+// [minimal regime]
+
+struct regime_without_trained_by {
+    sdp::rank_set stored_by(const sdp::unit_view& unit) const { return unit.holders; }
+};
+struct regime_without_stored_by {
+    sdp::rank_set trained_by(const sdp::unit_view&) const;
+};
+struct regime_returning_a_count {
+    int stored_by(const sdp::unit_view&) const;
+    int trained_by(const sdp::unit_view&) const;
+};
+struct regime_that_changes_itself {
+    sdp::rank_set stored_by(const sdp::unit_view&);
+    sdp::rank_set trained_by(const sdp::unit_view&);
+};
+
+} // namespace archetypes
