@@ -76,10 +76,11 @@ public:
     /// @throws sdp::error on an empty or repeated name, fewer than one neuron, or a negative cost
     group_id add_group(std::string name, index_t neurons, double cost_per_neuron = 0)
     {
-        check_name("neuron group", name, group_names_, groups_.size());
+        check_name("neuron group", name, group_names_);
         if (neurons < 1)
             detail::fail("neuron group '", name, "' has ", neurons, " neurons; expected at least 1");
         check_cost("neuron group", name, cost_per_neuron);
+        group_names_.emplace(name, groups_.size());
         groups_.push_back({std::move(name), neurons, cost_per_neuron});
         elements_per_neuron_.push_back(0);
         return group_id(groups_.size() - 1);
@@ -89,8 +90,9 @@ public:
     /// @throws sdp::error on an empty or repeated name, or a negative cost
     block_id add_block(std::string name, double cost = 0)
     {
-        check_name("block", name, block_names_, blocks_.size());
+        check_name("block", name, block_names_);
         check_cost("block", name, cost);
+        block_names_.emplace(name, blocks_.size());
         blocks_.push_back({std::move(name), cost});
         block_elements_.push_back(0);
         return block_id(blocks_.size() - 1);
@@ -101,7 +103,7 @@ public:
     ///         whose neurons do not divide the axis, or an unknown group or block
     parameter_id add_parameter(std::string name, extents shape, placement where = {})
     {
-        check_name("parameter", name, parameter_names_, parameters_.size());
+        check_name("parameter", name, parameter_names_);
         for (const index_t extent : shape)
             if (extent < 1)
                 detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
@@ -116,6 +118,7 @@ public:
             elements_per_neuron_[index_of(axis.group)] += size / groups_[index_of(axis.group)].neurons;
         if (where.within)
             block_elements_[index_of(*where.within)] += size;
+        parameter_names_.emplace(name, parameters_.size());
         parameters_.push_back({std::move(name), shape, std::move(where)});
         return parameter_id(parameters_.size() - 1);
     }
@@ -203,11 +206,11 @@ public:
 private:
     using names = std::unordered_map<std::string, std::size_t>;
 
-    static void check_name(std::string_view kind, const std::string& name, names& known, std::size_t number)
+    static void check_name(std::string_view kind, const std::string& name, const names& known)
     {
         if (name.empty())
             detail::fail("a ", kind, " has an empty name");
-        if (!known.emplace(name, number).second)
+        if (known.contains(name))
             detail::fail("the ", kind, " name '", name, "' is used twice; names must be unique");
     }
 

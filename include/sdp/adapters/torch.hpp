@@ -13,8 +13,10 @@
 
 namespace sdp {
 
-template <> struct element_type_of<c10::Half> : std::integral_constant<element_type, element_type::f16> { };
-template <> struct element_type_of<c10::BFloat16> : std::integral_constant<element_type, element_type::bf16> { };
+template <> struct element_type_of<c10::Half> : std::integral_constant<element_type, element_type::f16> {
+};
+template <> struct element_type_of<c10::BFloat16> : std::integral_constant<element_type, element_type::bf16> {
+};
 
 /// An `at::Tensor` is a handle: views of it share the storage, and constness of the handle says nothing of the elements.
 ///
@@ -31,7 +33,8 @@ template <> struct tensor_traits<at::Tensor> {
             throw error("a tensor is a lazily negated or conjugated view; call resolve_neg() or resolve_conj() first");
         for (std::int64_t axis = 0; axis < t.dim(); ++axis)
             if (t.stride(axis) == 0 && t.size(axis) > 1)
-                detail::fail("a tensor is broadcast along axis ", axis, ", so that elements share memory; call contiguous() first");
+                detail::fail(
+                    "a tensor is broadcast along axis ", axis, ", so that elements share memory; call contiguous() first");
         return t.data_ptr();
     }
     static at::IntArrayRef shape(const at::Tensor& t) { return t.sizes(); }
@@ -39,11 +42,16 @@ template <> struct tensor_traits<at::Tensor> {
     static element_type type(const at::Tensor& t)
     {
         switch (t.scalar_type()) {
-        case at::kFloat: return element_type::f32;
-        case at::kDouble: return element_type::f64;
-        case at::kHalf: return element_type::f16;
-        case at::kBFloat16: return element_type::bf16;
-        default: detail::fail("a tensor has element type ", c10::toString(t.scalar_type()), "; expected f32, f64, f16 or bf16");
+        case at::kFloat:
+            return element_type::f32;
+        case at::kDouble:
+            return element_type::f64;
+        case at::kHalf:
+            return element_type::f16;
+        case at::kBFloat16:
+            return element_type::bf16;
+        default:
+            detail::fail("a tensor has element type ", c10::toString(t.scalar_type()), "; expected f32, f64, f16 or bf16");
         }
     }
     static memory_space space(const at::Tensor& t)

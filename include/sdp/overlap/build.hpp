@@ -117,18 +117,19 @@ namespace detail {
         std::vector<outer_axis> outer_;
     };
 
-    /// Appends one run as pieces, cut where a field of the piece would overflow.
+    /// Appends one run as pieces, cut where a field of the piece would overflow. What is cut row by row has rows or gaps of
+    /// more than 2^32 elements, so there are few of them.
     inline void append_pieces(std::vector<overlap_piece>& out, overlap_piece piece, std::uint64_t start, std::uint64_t length,
         std::uint64_t count, std::uint64_t stride)
     {
         constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
-        const bool fits = length <= most && count <= most && stride <= most;
-        for (std::uint64_t row = 0; row < (fits ? 1 : count); ++row)
+        const std::uint64_t rows = length <= most && stride <= most ? most : 1; // that one piece may cover
+        for (std::uint64_t row = 0; row < count; row += rows)
             for (std::uint64_t done = 0; done < length; done += most) {
                 piece.start = (start + row * stride + done) & ((std::uint64_t {1} << 40) - 1);
                 piece.length = static_cast<std::uint32_t>(std::min(most, length - done));
-                piece.count = fits ? static_cast<std::uint32_t>(count) : 1U;
-                piece.stride = fits ? static_cast<std::uint32_t>(stride) : 0U;
+                piece.count = static_cast<std::uint32_t>(std::min(rows, count - row));
+                piece.stride = rows > 1 ? static_cast<std::uint32_t>(stride) : 0U;
                 out.push_back(piece);
             }
     }
