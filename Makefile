@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# Installs what is missing on Debian 12 and runs the CMake presets; what is built and how is said in CMakePresets.json.
+
+JOBS ?= $(shell nproc)
+
+tools := g++ cmake ninja-build
+core := $(tools) librange-v3-dev doctest-dev
+mpi := libboost-mpi-dev libopenmpi-dev openmpi-bin
+# Reference BLAS trains ten times slower, and libopenblas0-serial computes wrong products when several threads use it.
+torch := libtorch-dev libopenblas0-openmp
+trainer := $(torch) libcli11-dev nlohmann-json3-dev
+
+install = cmake/install-packages.sh $(1)
+
+define run_tests
+cmake --preset $(1)
+cmake --build --preset $(1) -j $(JOBS)
+ctest --preset $(1) -j $(JOBS)
+endef
+
+.PHONY: help test dev asan tsan clang bench quickstart docs
+
+# Builds and measurements at the same time would disturb each other, also under make -j.
+.NOTPARALLEL:
+
+help:
+	@echo "make test        installs, builds and runs all tests, also under the sanitizers"
+	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
+	@echo "make dev | asan | tsan | clang   the tests of one preset"
+	@echo "make bench       the benchmarks"
+	@echo "make docs        the reference of the public headers, as HTML"
+
+test: dev asan tsan
+
+dev:
+	@$(call install,$(core) $(mpi) $(trainer) doxygen)
+	$(call run_tests,dev)
+
+asan:
+	@$(call install,$(core) $(mpi))
+	$(call run_tests,asan)
+
+tsan:
+	@$(call install,$(core))
+	$(call run_tests,tsan)
+
+clang:
+	@$(call install,$(core) $(mpi) clang-19)
+	$(call run_tests,clang)
+
+bench:
+	@$(call install,$(core) $(mpi))
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target bench
+
+quickstart:
+	@$(call install,$(tools) librange-v3-dev $(mpi) $(trainer) dict-gcide gnuplot-nox)
+	examples/quickstart.sh
+
+docs:
+	@$(call install,$(core) doxygen)
+	cmake --preset dev
+	cmake --build --preset dev --target docs
+	@echo "build/dev/docs/html/index.html"

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "backends.hpp"
+
+namespace overlap_bench {
+
+void run_mpi(const options&, int, char**)
+{
+    throw std::invalid_argument("this overlap_bench was built without MPI; expected --backend threads");
+}
+
+} // namespace overlap_bench

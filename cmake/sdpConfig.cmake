@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# find_package(sdp) gives sdp::sdp; each component asked for gives sdp::<component> as well.
+
+include(${CMAKE_CURRENT_LIST_DIR}/sdpDependencies.cmake)
+
+sdp_find_core()
+if(NOT sdp_core_FOUND)
+  set(sdp_FOUND FALSE)
+  set(sdp_NOT_FOUND_MESSAGE "${sdp_core_REASON}.")
+  return()
+endif()
+include(${CMAKE_CURRENT_LIST_DIR}/sdpTargets.cmake)
+
+foreach(sdp_component IN LISTS sdp_FIND_COMPONENTS)
+  sdp_find_component(${sdp_component})
+  if(sdp_${sdp_component}_FOUND)
+    if(NOT TARGET sdp::${sdp_component})
+      include(${CMAKE_CURRENT_LIST_DIR}/sdp_${sdp_component}Targets.cmake)
+      if(sdp_${sdp_component}_LIBRARIES)
+        target_link_libraries(sdp::${sdp_component} INTERFACE ${sdp_${sdp_component}_LIBRARIES})
+      endif()
+    endif()
+  elseif(sdp_FIND_REQUIRED_${sdp_component})
+    set(sdp_FOUND FALSE)
+    string(APPEND sdp_NOT_FOUND_MESSAGE "${sdp_${sdp_component}_REASON}. ")
+  endif()
+endforeach()
+unset(sdp_component)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# What the core and each component need, in one place for the build tree and for the installed package. Each macro sets
+# sdp_<name>_FOUND, and sdp_<name>_REASON to a sentence when it is false. They are macros so that find_package defines
+# its results where the caller can see them.
+
+# range-v3 is asked for without a version: its package accepts only exactly the version it is.
+macro(sdp_find_core)
+  set(sdp_core_FOUND TRUE)
+  find_package(range-v3 CONFIG QUIET)
+  find_package(Threads QUIET)
+  if(NOT TARGET range-v3::range-v3)
+    set(sdp_core_FOUND FALSE)
+    set(sdp_core_REASON "sdp needs range-v3, which was not found (Debian package: librange-v3-dev)")
+  elseif(NOT TARGET Threads::Threads)
+    set(sdp_core_FOUND FALSE)
+    set(sdp_core_REASON "sdp needs the system's thread library, which was not found")
+  endif()
+endmacro()
+
+macro(sdp_find_component name)
+  set(sdp_${name}_FOUND TRUE)
+  if("${name}" STREQUAL "mpi")
+    find_package(MPI QUIET COMPONENTS CXX)
+    if(TARGET MPI::MPI_CXX)
+      find_package(Boost CONFIG QUIET COMPONENTS mpi)
+    endif()
+    if(NOT TARGET MPI::MPI_CXX)
+      set(sdp_mpi_FOUND FALSE)
+      set(sdp_mpi_REASON "component mpi needs an MPI library, which was not found (Debian package: libopenmpi-dev)")
+    elseif(NOT TARGET Boost::mpi)
+      set(sdp_mpi_FOUND FALSE)
+      set(sdp_mpi_REASON "component mpi needs Boost.MPI, which was not found (Debian package: libboost-mpi-dev)")
+    endif()
+  elseif("${name}" STREQUAL "torch")
+    find_package(Torch QUIET)
+    if(TARGET torch)
+      set(sdp_torch_LIBRARIES ${TORCH_LIBRARIES})
+    else()
+      set(sdp_torch_FOUND FALSE)
+      set(sdp_torch_REASON "component torch needs libtorch, which was not found (Debian package: libtorch-dev)")
+    endif()
+  else()
+    set(sdp_${name}_FOUND FALSE)
+    set(sdp_${name}_REASON "there is no component ${name}; the components are mpi and torch")
+  endif()
+endmacro()

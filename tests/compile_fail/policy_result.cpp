@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "support/archetypes.hpp"
+
+#include <sdp/comm/threads.hpp>
+#include <sdp/data_parallel.hpp>
+#include <sdp/masking/forward.hpp>
+
+#ifdef SDP_WRONG
+using tested = archetypes::policy_returning_a_rank_set;
+#else
+using tested = archetypes::minimal_policy;
+#endif
+
+template class sdp::data_parallel<tested, sdp::forward_masking, sdp::thread_communicator>;
