@@ -11,6 +11,7 @@
 #include <sdp/sdp.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +51,14 @@ sdp::model describe(int layers, int width, int heads, int hidden)
     return m;
 }
 // [describe]
+
+// [construct]
+auto connect(const sdp::model& m, sdp::thread_communicator comm)
+{
+    return sdp::data_parallel(m, sdp::block_partition {.coverage = 0.5}, sdp::backward_masking {}, comm,
+        {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split});
+}
+// [construct]
 
 /// What a framework keeps of one parameter on one worker.
 struct weight {
@@ -254,10 +263,7 @@ void expect_formula(auto& net)
 
 void first_run(sdp::thread_communicator comm, const sdp::model& m, checkpoint& file)
 {
-    // [construct]
-    sdp::data_parallel net(m, sdp::block_partition {.coverage = 0.5}, sdp::backward_masking {}, comm,
-        {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split});
-    // [construct]
+    auto net = connect(m, comm);
     weights all = make_weights(m, net.subnetwork(), 1);
     bind_all(net, all);
 

@@ -9,6 +9,7 @@
 #include <sdp/partition/policy.hpp>
 #include <sdp/synchronizer.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -55,6 +56,7 @@ private:
         std::exception_ptr refused;
         std::string refusal;
         try {
+            detail::check(options);
             assignment a = partition(m, comm.size());
             if (a.world() != comm.size())
                 detail::fail("the partition policy made an assignment for ", a.world(), " workers; expected ", comm.size());
@@ -68,7 +70,7 @@ private:
             {{"model", [&] { return detail::describe(m); }}, {"options", [&] { return detail::describe(options); }},
                 {"partition", [&] { return out ? detail::describe(m, out->holders) : refusal; }},
                 {"masking regime", [&] { return out ? detail::describe(m, out->residents) : refusal; }}},
-            options.timeout);
+            std::max(options.timeout, std::chrono::milliseconds(1)));
         if (refused)
             std::rethrow_exception(refused);
         return *std::move(out);

@@ -39,41 +39,42 @@ struct worker_share {
 };
 
 namespace detail {
-    /// Elements per (parameter, class), over the whole model.
+
+    /// The elements of one class within one parameter, and how they are dealt to its trainers.
+    struct class_part {
+        const parameter& of;
+        const residents& who;
+        std::uint64_t elements;
+        std::uint64_t first_owner; ///< position of the trainer that gets the first of the elements left over
+
+        [[nodiscard]] std::uint64_t holders() const { return static_cast<std::uint64_t>(who.trained.size()); }
+
+        /// What the trainer at that position owns. The elements left over by an equal deal go round from parameter to
+        /// parameter, so that in the whole model nobody owns more than one element above another.
+        [[nodiscard]] std::uint64_t owned(std::uint64_t position) const
+        {
+            const std::uint64_t k = holders();
+            return elements / k + ((position + k - first_owner) % k < elements % k ? 1 : 0);
+        }
+    };
+
+    /// Calls `visit(part)` for every parameter and class.
     template <class Visit> void for_each_class(const model& m, const residency& r, Visit visit)
     {
         auto classes = r.classes();
-        for (std::size_t p = 0; p < m.parameters().size(); ++p)
+        std::map<std::uint32_t, std::uint64_t> before, here;
+        for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+            here.clear();
             for (const auto& c : cells_of(m, r, classes, parameter_id(p), [](const residents&) { return true; }))
-                visit(m.parameters()[p], c.residents, classes[c.residents], static_cast<std::uint64_t>(c.size()));
+                here[c.residents] += static_cast<std::uint64_t>(c.size());
+            for (const auto& [number, elements] : here) {
+                const auto k = static_cast<std::uint64_t>(classes[number].trained.size());
+                visit(class_part {m.parameters()[p], classes[number], elements, before[number] % k});
+                before[number] += elements;
+            }
+        }
     }
 
-    /// Elements of each class in the whole model.
-    [[nodiscard]] inline std::vector<std::pair<residents, std::uint64_t>> class_totals(const model& m, const residency& r)
-    {
-        std::map<std::uint32_t, std::pair<residents, std::uint64_t>> totals;
-        for_each_class(m, r, [&](const parameter&, std::uint32_t number, const residents& who, std::uint64_t size) {
-            auto& [residents, total] = totals[number];
-            residents = who;
-            total += size;
-        });
-        std::vector<std::pair<residents, std::uint64_t>> out;
-        for (auto& [number, total] : totals)
-            out.push_back(std::move(total));
-        return out;
-    }
-
-    /// What the trainer at that position owns of `total` elements dealt to k trainers.
-    [[nodiscard]] constexpr std::uint64_t share_of(std::uint64_t total, std::uint64_t k, std::uint64_t position) noexcept
-    {
-        return total / k + (position < total % k ? 1 : 0);
-    }
-
-    [[nodiscard]] inline std::uint64_t position_of(const rank_set& set, int rank)
-    {
-        const auto ranks = set.ranks();
-        return static_cast<std::uint64_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin());
-    }
 } // namespace detail
 
 /// What each worker keeps, with an optimizer of that many state tensors per gradient (2 for Adam, 0 for plain SGD).
@@ -81,57 +82,54 @@ namespace detail {
     const model& m, const residency& r, update_mode mode = update_mode::average, int optimizer_states = 2)
 {
     std::vector<worker_share> out(static_cast<std::size_t>(r.world()));
-    detail::for_each_class(m, r, [&](const parameter& p, std::uint32_t, const residents& who, std::uint64_t size) {
-        const auto elements = static_cast<index_t>(size);
-        for (const int rank : who.stored.ranks()) {
+    detail::for_each_class(m, r, [&](const detail::class_part& part) {
+        const std::uint64_t bytes = size_of(part.of.type());
+        const auto elements = static_cast<index_t>(part.elements);
+        for (const int rank : part.who.stored.ranks()) {
             auto& w = out[static_cast<std::size_t>(rank)];
             w.stored += elements;
-            w.stored_maskable += p.maskable() ? elements : 0;
-            w.value_bytes += size * size_of(p.type());
+            w.stored_maskable += part.of.maskable() ? elements : 0;
+            w.value_bytes += part.elements * bytes;
         }
-        for (const int rank : who.trained.ranks()) {
+        std::uint64_t position = 0;
+        for (const int rank : part.who.trained.ranks()) {
             auto& w = out[static_cast<std::size_t>(rank)];
+            const std::uint64_t owned = part.owned(position++);
             w.trained += elements;
-            w.trained_maskable += p.maskable() ? elements : 0;
-            w.gradient_bytes += size * size_of(p.type());
+            w.trained_maskable += part.of.maskable() ? elements : 0;
+            w.owned += static_cast<index_t>(owned);
+            w.gradient_bytes += part.elements * bytes;
             w.optimizer_bytes
-                += mode == update_mode::average ? size * size_of(p.type()) * static_cast<std::uint64_t>(optimizer_states) : 0;
+                += (mode == update_mode::average ? part.elements : owned) * bytes * static_cast<std::uint64_t>(optimizer_states);
         }
     });
-    for (const auto& [who, total] : detail::class_totals(m, r)) {
-        const auto ranks = who.trained.ranks();
-        for (std::size_t i = 0; i < ranks.size(); ++i)
-            out[static_cast<std::size_t>(ranks[i])].owned += static_cast<index_t>(detail::share_of(total, ranks.size(), i));
-    }
-    if (mode == update_mode::owner_update)
-        for (auto& w : out) // state is kept in the shard's one type
-            w.optimizer_bytes = static_cast<std::uint64_t>(w.owned) * size_of(m.parameters()[0].type())
-                * static_cast<std::uint64_t>(optimizer_states);
     return out;
 }
 
 /// Bytes that one worker sends in a step, from the formula alone; a synchronizer's counters show the same number.
 ///
-/// A class of P elements with trainers T (k = |T|) and readers R = stored ∖ trained, where the trainer at position j owns
-/// o_j = ⌊P/k⌋ + [j < P mod k]: under `average` it sends (P − o_j) + o_j(k−1) gradients and o_j·|R| values, under
-/// `owner_update` (P − o_j) gradients and o_j(k−1+|R|) values. Summed over workers the gradients come to 2(k−1)P. A model has
-/// one element type here. Formula: ours, from the averaging over holders of the paper.
+/// P elements with trainers T (k = |T|) and readers R = stored ∖ trained, of which a trainer owns o (P/k, rounded up or
+/// down): under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R| values; under `owner_update` (P − o)
+/// gradients and o(k−1+|R|) values. Summed over the workers the gradients come to 2(k−1)P. Formula: ours, from the averaging
+/// over holders of the paper.
 [[nodiscard]] inline std::uint64_t bytes_per_step(
-    const model& m, const residency& r, int rank, update_mode mode = update_mode::average, std::size_t element_bytes = 4)
+    const model& m, const residency& r, int rank, update_mode mode = update_mode::average)
 {
-    std::uint64_t elements = 0;
-    for (const auto& [who, total] : detail::class_totals(m, r)) {
-        if (!who.trained.contains(rank))
-            continue;
-        const auto k = static_cast<std::uint64_t>(who.trained.size());
-        const auto readers = static_cast<std::uint64_t>(who.stored.size()) - k;
-        const auto own = detail::share_of(total, k, detail::position_of(who.trained, rank));
-        if (mode == update_mode::average)
-            elements += (k == 1 ? 0 : k == 2 ? total : (total - own) + own * (k - 1)) + own * readers;
-        else
-            elements += (total - own) + own * (k - 1 + readers);
-    }
-    return elements * element_bytes;
+    std::uint64_t bytes = 0;
+    detail::for_each_class(m, r, [&](const detail::class_part& part) {
+        if (!part.who.trained.contains(rank))
+            return;
+        const auto ranks = part.who.trained.ranks();
+        const std::uint64_t k = part.holders(), readers = static_cast<std::uint64_t>(part.who.stored.size()) - k;
+        const std::uint64_t own
+            = part.owned(static_cast<std::uint64_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()));
+        const std::uint64_t reduced = part.elements - own;
+        const std::uint64_t sent = mode == update_mode::owner_update ? reduced + own * (k - 1 + readers)
+            : k == 2                                                 ? part.elements + own * readers
+                                                                     : reduced + own * (k - 1 + readers);
+        bytes += sent * size_of(part.of.type());
+    });
+    return bytes;
 }
 
 /// Heaviest worker's load over the mean load, by the costs of the units each holds; 1 is perfect.

@@ -6,6 +6,7 @@
 #include <sdp/masking/regime.hpp>
 
 #include <cstring>
+#include <optional>
 #include <vector>
 
 namespace sdp {
@@ -260,19 +261,31 @@ namespace detail {
         });
     }
 
-    /// A flat buffer takes the shape it is used with.
-    inline tensor_view shaped(tensor_view view, const extents& shape, std::string_view what)
+    /// The view with that shape, if it has it: a flat buffer takes the shape it is used with.
+    [[nodiscard]] inline std::optional<tensor_view> fit(tensor_view view, const extents& shape)
     {
-        if (view.space != memory_space::host)
-            fail(what, " is not in host memory; expected a host tensor");
         if (view.flat && view.size() == shape.product()) {
             view.shape = shape;
             view.strides = row_major_strides(shape);
             view.flat = false;
         }
-        if (view.shape != shape)
-            fail(what, " has shape ", view.shape, "; expected ", shape);
+        if (view.space != memory_space::host || view.shape != shape)
+            return std::nullopt;
         return view;
+    }
+
+    [[noreturn]] inline void fail_to_fit(const tensor_view& view, const extents& shape, std::string_view what)
+    {
+        if (view.space != memory_space::host)
+            fail(what, " is not in host memory; expected a host tensor");
+        fail(what, " has shape ", view.shape, "; expected ", shape);
+    }
+
+    [[nodiscard]] inline tensor_view shaped(const tensor_view& view, const extents& shape, std::string_view what)
+    {
+        if (const auto fitting = fit(view, shape))
+            return *fitting;
+        fail_to_fit(view, shape, what);
     }
 
     inline void copy_slab(const tensor_view& full, const tensor_view& local, const slab& s, direction way)

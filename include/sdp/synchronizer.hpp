@@ -67,7 +67,7 @@ public:
         if (slab >= slabs.size())
             detail::fail("parameter '", name(id), "' has ", slabs.size(), " local tensors on rank ", rank(), "; number ", slab,
                 " was bound");
-        engine_.values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "values");
+        engine_.values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "value");
     }
 
     /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
@@ -112,8 +112,7 @@ public:
     {
         if (sync_paused_ || !subnetwork_.trains(known(id)))
             return;
-        if (engine_.gradients[index_of(id)].data == nullptr)
-            detail::fail("parameter '", name(id), "' is ready on rank ", rank(), ", but no gradient is bound");
+        bound_gradient(id);
         mark(id);
     }
 
@@ -153,6 +152,7 @@ public:
         launch_complete();
         engine_.drain();
         open_ = false;
+        finished_ = true;
     }
 
     /// All bound gradients are final: `ready` for each in backward order, and `finish`.
@@ -165,9 +165,16 @@ public:
 
     /// Collective, after `finish`. Euclidean norm of the mean gradient of the whole model; every element counts once, however
     /// many hold it. Summed in double in a fixed order: the same bits on all ranks.
+    /// @throws sdp::error before the first step or within one
+    /// @throws sdp::error before the first finished step
     /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
     [[nodiscard]] double gradient_norm()
     {
+        if (open_)
+            detail::fail("gradient_norm on rank ", rank(), " while a step is open; expected it after finish");
+        detail::for_each_owned(plan(), [this](std::size_t p, const overlap_piece&) { bound_gradient(parameter_id(p)); });
+        if (open_ || !finished_)
+            detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         const auto parameters = static_cast<double>(model_.parameters().size());
         const auto [sum, culprit] = engine_.owned_square_norm();
         const double mine[] {sum, static_cast<double>(culprit)};
@@ -240,7 +247,7 @@ public:
     template <viewable T> void read_owned_gradients(const T& flat)
     {
         detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t) { return engine_.gradients[index_of(id)]; });
+            [this](parameter_id id, std::size_t) { return bound_gradient(id); });
     }
     /// Copies the owned values to a flat tensor.
     template <viewable T> void read_owned_values(const T& flat)
@@ -258,6 +265,8 @@ public:
     /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
     void reduce_scalars(std::span<double> values)
     {
+        if (values.empty())
+            return;
         star_.gather(0, std::span<const double>(values), gathered_);
         if (rank() == 0)
             for (std::size_t i = 0; i < values.size(); ++i) {
@@ -289,10 +298,7 @@ public:
 private:
     [[nodiscard]] static int checked(const model& m, const C& comm, const residency& r, const synchronizer_options& options)
     {
-        if (options.bucket_bytes < 1)
-            detail::fail("bucket_bytes is 0; expected at least 1");
-        if (options.buckets_in_flight < 1)
-            detail::fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
+        detail::check(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
         for (const auto& p : m.parameters())
@@ -308,12 +314,15 @@ private:
     }
     [[nodiscard]] const std::string& name(parameter_id id) const noexcept { return model_[id].name; }
 
+    /// Called on every step, so the sentence is put together only when it is needed.
     [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
     {
         if (view.type != model_[id].type())
-            detail::fail("parameter '", name(id), "': the ", what, " on rank ", rank(), " hold ", name_of(view.type),
+            detail::fail("parameter '", name(id), "': the ", what, " on rank ", rank(), " has element type ", name_of(view.type),
                 "; expected ", name_of(model_[id].type()));
-        return detail::shaped(view, shape, detail::text("parameter '", name(id), "': the ", what, " on rank ", rank()));
+        if (const auto fitting = detail::fit(view, shape))
+            return *fitting;
+        detail::fail_to_fit(view, shape, detail::text("parameter '", name(id), "': the ", what, " on rank ", rank()));
     }
 
     void open(std::span<const double> weights)
@@ -352,6 +361,15 @@ private:
         return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
     }
 
+    const tensor_view& bound_gradient(parameter_id id) const
+    {
+        const auto& view = engine_.gradients[index_of(id)];
+        if (view.data == nullptr)
+            detail::fail(
+                "no gradient is bound for parameter '", name(id), "' on rank ", rank(), "; bind one or pass it to ready");
+        return view;
+    }
+
     [[nodiscard]] const tensor_view& bound_values(parameter_id id, std::size_t slab) const
     {
         const auto& view = engine_.values[index_of(id)][slab];
@@ -376,6 +394,7 @@ private:
     traffic step_start_;
     int sync_paused_ = 0;
     bool open_ = false;
+    bool finished_ = false; ///< some step was
 };
 
 } // namespace sdp

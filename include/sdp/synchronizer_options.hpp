@@ -59,4 +59,17 @@ struct owned_range {
     index_t size = 0;
 };
 
+namespace detail {
+    /// @throws sdp::error naming the option
+    inline void check(const synchronizer_options& options)
+    {
+        if (options.bucket_bytes < 1)
+            fail("bucket_bytes is 0; expected at least 1");
+        if (options.buckets_in_flight < 1)
+            fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
+        if (options.timeout <= std::chrono::milliseconds::zero())
+            fail("timeout is ", options.timeout.count(), " ms; expected more than 0");
+    }
+} // namespace detail
+
 } // namespace sdp

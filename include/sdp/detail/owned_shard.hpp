@@ -43,15 +43,16 @@ enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 template <class TensorOf>
 void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
 {
-    const auto ranges = owned_ranges(plan);
-    const index_t size = ranges.empty() ? 0 : ranges.back().offset + ranges.back().size;
+    index_t size = 0;
+    for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(piece.size()); });
     if (shard.space != memory_space::host || !shard.contiguous() || shard.size() != size)
         fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size,
             " consecutive elements in host memory");
-    for (const auto& range : ranges)
-        if (m[range.parameter].type() != shard.type)
-            fail("parameter '", m[range.parameter].name, "' holds ", name_of(m[range.parameter].type()), ", the flat shard ",
-                name_of(shard.type), "; a shard has one element type");
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece&) {
+        if (const auto& parameter = m.parameters()[p]; parameter.type() != shard.type)
+            fail("parameter '", parameter.name, "' holds ", name_of(parameter.type()), ", the flat shard ", name_of(shard.type),
+                "; a shard has one element type");
+    });
     with_element_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {

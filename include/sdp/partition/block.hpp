@@ -18,10 +18,11 @@ namespace sdp {
 /// Gives every selected block to exactly k = C·N workers, so that the costs per worker are as equal as the blocks allow;
 /// leaves neuron groups pinned. The skip path around a block always stays: a worker without the block passes its input on.
 ///
-/// | complexity              | memory per worker      | bytes per worker and step       | balance                     | source |
-/// |-------------------------|------------------------|---------------------------------|-----------------------------|--------|
-/// | O(U·N) per restart, bounded search | C of the maskable part | 2C(k−1)/k model sizes (forward) | within 10 % of the mean
-/// wherever such an arrangement was found | level: paper; balance: ours |
+/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, then a search bounded in steps. Memory per worker: C of
+///   what is split.
+/// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
+/// - Balance: the heaviest worker is within 10 % of the mean wherever such an arrangement was found.
+/// - Source: the level is the paper's, the balancing is ours.
 ///
 /// Connected whenever k ≥ 2 and there are blocks enough, U(k−1) ≥ N−1.
 struct block_partition {

@@ -20,10 +20,10 @@ namespace sdp {
 /// Neurons of a group are interchangeable, so after the holder sets are drawn they are put in order: units with the same
 /// holders become neighbours, and what a worker stores and sends is a few long runs however fine the granularity.
 ///
-/// | complexity | memory per worker  | bytes per worker and step | balance                        | source                      |
-/// |------------|--------------------|---------------------------|--------------------------------|-----------------------------|
-/// | O(U·N)     | C of the maskable part | 2C(k−1)/k model sizes (forward) | one unit per group        | level: paper; design:
-/// ours  |
+/// - Complexity: O(U·N) for U units. Memory per worker: C of what is split.
+/// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
+/// - Balance: within one unit in every group.
+/// - Source: the level is the paper's, the design is ours.
 ///
 /// Connected whenever k ≥ 2 and there are units enough, U(k−1) ≥ N−1. Prefer `block_partition` when whole branches may be
 /// absent: it saves their activations too.
