@@ -165,14 +165,10 @@ public:
 
     /// Collective, after `finish`. Euclidean norm of the mean gradient of the whole model; every element counts once, however
     /// many hold it. Summed in double in a fixed order: the same bits on all ranks.
-    /// @throws sdp::error before the first step or within one
-    /// @throws sdp::error before the first finished step
+    /// @throws sdp::error before the first finished step, or within a step
     /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
     [[nodiscard]] double gradient_norm()
     {
-        if (open_)
-            detail::fail("gradient_norm on rank ", rank(), " while a step is open; expected it after finish");
-        detail::for_each_owned(plan(), [this](std::size_t p, const overlap_piece&) { bound_gradient(parameter_id(p)); });
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         const auto parameters = static_cast<double>(model_.parameters().size());

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <unit/cases.hpp>
+
+#include <sdp/masking/backward.hpp>
+#include <sdp/masking/forward.hpp>
+#include <sdp/overlap/build.hpp>
+#include <sdp/partition/neuron.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+namespace {
+
+using sdp::index_t;
+
+/// A plan told element by element, in the order of its pieces.
+struct listed {
+    sdp::parameter_id parameter;
+    index_t element; ///< row-major, in the full tensor
+    int owner;
+    unit::mask trainers;
+    unit::mask readers;
+    std::size_t slab;
+};
+
+std::vector<listed> list(const sdp::overlap_plan& plan, const sdp::model& m, auto slabs_of)
+{
+    std::vector<listed> out;
+    for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+        const auto id = sdp::parameter_id(p);
+        std::vector<std::vector<index_t>> elements;
+        for (const auto& slab : slabs_of(id))
+            elements.push_back(unit::elements_of(slab, m[id].shape));
+        for (const auto& piece : plan.of(p)) {
+            const auto& c = plan.class_of(piece);
+            const std::size_t slab = piece.slab;
+            REQUIRE(slab < elements.size());
+            REQUIRE(std::size_t {piece.owner} < c.trainers.size());
+            REQUIRE(piece.size() > 0);
+            for (std::uint64_t row = 0; row < piece.count; ++row)
+                for (std::uint64_t i = 0; i < piece.length; ++i) {
+                    const auto at = piece.start + row * piece.stride + i;
+                    REQUIRE(at < elements[slab].size());
+                    out.push_back({id, elements[slab][at], c.trainers[piece.owner], unit::mask_of(c.trainers),
+                        unit::mask_of(c.readers), slab});
+                }
+        }
+    }
+    return out;
+}
+
+using place = std::pair<sdp::parameter_id, index_t>;
+
+std::vector<place> places(const std::vector<listed>& all, auto selected)
+{
+    std::vector<place> out;
+    for (const auto& e : all)
+        if (selected(e))
+            out.push_back({e.parameter, e.element});
+    return out;
+}
+
+} // namespace
+
+TEST_CASE("every plan covers what its worker stores once, all agree on owners, and both ends of a message list the same")
+{
+    for (std::uint64_t seed = 0; seed < 700; ++seed) {
+        const auto s = unit::random_scene(seed);
+        unit::random r(seed + 77);
+        CAPTURE(seed);
+        std::vector<std::vector<listed>> all;
+        std::map<place, int> owner;
+        std::map<std::pair<unit::mask, unit::mask>, std::map<int, std::uint64_t>> owned; // class → owner → elements
+        for (int rank = 0; rank < s.world; ++rank) {
+            // Each worker chooses its own layout of values: that is no matter of agreement.
+            const sdp::subnetwork mine(
+                s.model, s.residents, rank, r.chance(50) ? sdp::value_layout::split : sdp::value_layout::whole);
+            const auto plan = sdp::make_overlap_plan(s.model, s.residents, mine);
+            REQUIRE(plan.rank == rank);
+            REQUIRE(plan.world == s.world);
+            REQUIRE(plan.first_piece.size() == s.model.parameters().size() + 1);
+            all.push_back(list(plan, s.model, [&](sdp::parameter_id p) { return mine.slabs(p); }));
+
+            std::vector<std::vector<int>> covered;
+            for (const auto& p : s.model.parameters())
+                covered.emplace_back(static_cast<std::size_t>(p.size()), 0);
+            for (const auto& e : all.back()) {
+                const auto p = sdp::index_of(e.parameter);
+                const auto i = static_cast<std::size_t>(e.element);
+                ++covered[p][i];
+                REQUIRE(e.trainers == s.elements.trained[p][i]);
+                REQUIRE(e.readers == (s.elements.stored[p][i] & ~s.elements.trained[p][i]));
+                const auto [known, added] = owner.emplace(place {e.parameter, e.element}, e.owner);
+                REQUIRE(known->second == e.owner);
+                if (e.owner == rank)
+                    ++owned[{e.trainers, e.readers}][rank];
+                // What is trained lies in the first slab, where the gradient is.
+                if (unit::has(e.trainers, rank))
+                    REQUIRE(e.slab == 0);
+            }
+            for (std::size_t p = 0; p < covered.size(); ++p)
+                for (std::size_t i = 0; i < covered[p].size(); ++i)
+                    REQUIRE(covered[p][i] == (unit::has(s.elements.stored[p][i], rank) ? 1 : 0));
+
+            for (const auto& c : plan.classes) {
+                REQUIRE(std::is_sorted(c.trainers.begin(), c.trainers.end()));
+                REQUIRE(std::is_sorted(c.readers.begin(), c.readers.end()));
+                REQUIRE(unit::has(unit::mask_of(c.trainers) | unit::mask_of(c.readers), rank));
+                REQUIRE((c.position >= 0) == unit::has(unit::mask_of(c.trainers), rank));
+                if (c.position >= 0)
+                    REQUIRE(c.trainers[static_cast<std::size_t>(c.position)] == rank);
+                std::uint64_t elements = 0;
+                for (std::size_t p = 0; p < s.model.parameters().size(); ++p)
+                    for (std::size_t i = 0; i < s.elements.trained[p].size(); ++i)
+                        elements += s.elements.trained[p][i] == unit::mask_of(c.trainers)
+                                && (s.elements.stored[p][i] & ~s.elements.trained[p][i]) == unit::mask_of(c.readers)
+                            ? 1
+                            : 0;
+                REQUIRE(c.elements == elements);
+            }
+        }
+
+        // Owned counts are the closed form: the class's elements over its trainers, the first ones get the remainder.
+        std::size_t elements = 0;
+        for (const auto& [who, by_owner] : owned) {
+            std::uint64_t total = 0;
+            for (const auto& [rank, n] : by_owner)
+                total += n;
+            const auto k = static_cast<std::uint64_t>(unit::count(who.first));
+            std::uint64_t position = 0;
+            for (int rank = 0; rank < s.world; ++rank)
+                if (unit::has(who.first, rank)) {
+                    const auto found = by_owner.find(rank);
+                    REQUIRE((found == by_owner.end() ? 0 : found->second) == total / k + (position < total % k ? 1 : 0));
+                    ++position;
+                }
+            elements += total;
+        }
+        REQUIRE(elements == static_cast<std::size_t>(s.model.size())); // everything has an owner
+
+        for (int a = 0; a < s.world; ++a)
+            for (int b = 0; b < s.world; ++b) {
+                if (a == b)
+                    continue;
+                const auto& mine = all[static_cast<std::size_t>(a)];
+                const auto& yours = all[static_cast<std::size_t>(b)];
+                const auto reduced = [&](const listed& e) { return e.owner == b && unit::has(e.trainers, a); };
+                REQUIRE(places(mine, reduced) == places(yours, reduced));
+                const auto read = [&](const listed& e) { return e.owner == b && unit::has(e.readers, a); };
+                REQUIRE(places(mine, read) == places(yours, read));
+                const auto swapped
+                    = [&](const listed& e) { return e.trainers == ((unit::mask {1} << a) | (unit::mask {1} << b)); };
+                REQUIRE(places(mine, swapped) == places(yours, swapped));
+            }
+
+        // The assembly plan covers the full model, with the same owners, and the owner's elements in the owner's order.
+        const int root = r.below(s.world);
+        std::vector<sdp::slab> whole;
+        for (std::size_t p = 0; p < s.model.parameters().size(); ++p) {
+            auto& slab = whole.emplace_back();
+            for (const auto extent : s.model.parameters()[p].shape)
+                slab.axes.push_back({{0, extent}});
+        }
+        const auto assembled = list(sdp::make_assembly_plan(s.model, s.residents, root), s.model,
+            [&](sdp::parameter_id p) { return std::span(&whole[sdp::index_of(p)], 1); });
+        REQUIRE(assembled.size() == static_cast<std::size_t>(s.model.size()));
+        std::set<place> distinct;
+        for (const auto& e : assembled) {
+            distinct.insert({e.parameter, e.element});
+            REQUIRE(owner.at({e.parameter, e.element}) == e.owner);
+        }
+        REQUIRE(distinct.size() == assembled.size());
+        for (int rank = 0; rank < s.world; ++rank) {
+            const auto owns = [&](const listed& e) { return e.owner == rank; };
+            REQUIRE(places(assembled, owns) == places(all[static_cast<std::size_t>(rank)], owns));
+        }
+    }
+}
+
+TEST_CASE("what a plan takes does not grow with the elements that a piece covers")
+{
+    for (const index_t columns : {10, 1000, 100'000}) {
+        const auto m = unit::one_group(64, columns);
+        const auto a = sdp::neuron_partition {.coverage = 0.5}(m, 4);
+        const sdp::residency residents(m, a, sdp::forward_masking {});
+        const auto plan = sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0));
+        CHECK(plan.pieces.size() <= 3 * 2 * 3); // at most: classes of rank 0, shares of each, and their ragged ends
+    }
+}
+
+TEST_CASE("parameters of more than 2^32 elements are planned without overflow, and nothing of that size is allocated")
+{
+    struct shape {
+        sdp::extents full;
+        std::vector<int> axes;
+    };
+    // Whole; by rows; by columns; by both; and with rows that are further apart than a stride can say.
+    const std::vector<shape> shapes {{{70'000, 70'000}, {}}, {{70'000, 70'000}, {0}}, {{70'000, 70'000}, {1}},
+        {{70'000, 70'000}, {0, 1}}, {{3, 70'000, 70'000}, {1}}, {{3, 70'000, 70'000}, {0}}};
+    for (const auto& [full, axes] : shapes)
+        for (const bool forward : {true, false}) {
+            sdp::model m;
+            sdp::placement where;
+            for (const int axis : axes) {
+                const auto extent = full[static_cast<std::size_t>(axis)];
+                const auto g = m.add_group("group" + std::to_string(axis), extent == 3 ? 3 : 20);
+                where.axes.push_back({axis, g});
+            }
+            m.add_parameter("huge", full, where);
+            const int world = 4;
+            const auto a = axes.empty() ? sdp::assignment(m, world)
+                                        : sdp::neuron_partition {.coverage = axes.size() == 2 ? 0.75 : 0.5, .seed = 3}(m, world);
+            const auto residents
+                = forward ? sdp::residency(m, a, sdp::forward_masking {}) : sdp::residency(m, a, sdp::backward_masking {});
+            std::uint64_t owned = 0;
+            for (int rank = 0; rank < world; ++rank) {
+                const sdp::subnetwork mine(m, residents, rank);
+                const auto plan = sdp::make_overlap_plan(m, residents, mine);
+                const auto size = static_cast<std::uint64_t>(mine.stored_elements());
+                // Every stretch, sorted: they meet end to end.
+                std::vector<std::pair<std::uint64_t, std::uint64_t>> rows;
+                std::map<std::uint32_t, std::vector<std::uint64_t>> by_owner;
+                for (const auto& piece : plan.pieces) {
+                    auto& shares = by_owner[piece.holder_class];
+                    shares.resize(plan.class_of(piece).trainers.size());
+                    shares[piece.owner] += piece.size();
+                    owned += plan.owner_of(piece) == rank ? piece.size() : 0;
+                    for (std::uint64_t row = 0; row < piece.count; ++row)
+                        rows.push_back({piece.start + row * piece.stride, piece.length});
+                }
+                std::sort(rows.begin(), rows.end());
+                std::uint64_t next = 0;
+                std::size_t gaps = 0;
+                for (const auto& [start, length] : rows) {
+                    gaps += start != next ? 1 : 0;
+                    next = start + length;
+                }
+                CHECK(gaps == 0);
+                CHECK(next == size);
+                for (const auto& [number, shares] : by_owner)
+                    for (std::size_t at = 0; at < shares.size(); ++at)
+                        CHECK(shares[at] == plan.classes[number].owned(at));
+            }
+            CHECK(owned == static_cast<std::uint64_t>(m.size()));
+        }
+}
+
+TEST_CASE("one worker owns everything, in pieces that a 32-bit length can say")
+{
+    sdp::model m;
+    m.add_parameter("huge", {70'000, 70'000});
+    const sdp::residency residents(m, sdp::assignment(m, 1), sdp::forward_masking {});
+    const auto plan = sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0));
+    REQUIRE(plan.pieces.size() == 2);
+    CHECK(plan.pieces[0].size() == 4'294'967'295);
+    CHECK(plan.pieces[1].start == 4'294'967'295);
+    CHECK(plan.pieces[0].size() + plan.pieces[1].size() == 4'900'000'000);
+}
+
+TEST_CASE("more than 2^32 rows do not become as many pieces")
+{
+    sdp::model tall;
+    const auto columns = tall.add_group("columns", 2);
+    tall.add_parameter("tall", {5'000'000'000, 2}, {.axes = {{1, columns}}});
+    sdp::assignment a(tall, 2);
+    a.assign(columns, std::vector<sdp::neuron_unit> {{0, 1, {0}}, {1, 2, {1}}});
+    const sdp::residency residents(tall, a, sdp::backward_masking {});
+    const auto plan = sdp::make_overlap_plan(tall, residents, sdp::subnetwork(tall, residents, 0));
+    REQUIRE(plan.pieces.size() == 4); // two columns, each cut once
+    std::uint64_t next[] = {0, 1};
+    for (const auto& piece : plan.pieces) {
+        const auto column = piece.start % 2;
+        CHECK((piece.start == next[column]));
+        CHECK(piece.length == 1);
+        CHECK(piece.stride == 2);
+        next[column] += 2 * std::uint64_t {piece.count};
+    }
+    CHECK(next[0] == 10'000'000'000);
+    CHECK(next[1] == 10'000'000'001);
+}

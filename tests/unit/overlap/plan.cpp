@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <unit/cases.hpp>
+
+#include <sdp/overlap/plan.hpp>
+
+#include <doctest/doctest.h>
+
+TEST_CASE("a piece keeps its fields apart up to their largest values")
+{
+    static_assert(sizeof(sdp::overlap_piece) == 24);
+    sdp::overlap_piece piece {};
+    piece.start = (std::uint64_t {1} << 40) - 1;
+    piece.owner = 65'535;
+    piece.slab = 0;
+    piece.length = 0xFFFFFFFF;
+    piece.count = 0xFFFFFFFF;
+    piece.stride = 1;
+    piece.holder_class = 2;
+    CHECK((piece.start == 1'099'511'627'775));
+    CHECK((piece.owner == 65'535));
+    CHECK((piece.slab == 0));
+    CHECK(piece.size() == 0xFFFFFFFF * std::uint64_t {0xFFFFFFFF});
+    piece.slab = 255;
+    piece.owner = 0;
+    CHECK((piece.start == 1'099'511'627'775));
+    CHECK((piece.owner == 0));
+    CHECK((piece.slab == 255));
+}
+
+TEST_CASE("a class is dealt to its trainers in shares that differ by at most one")
+{
+    for (std::uint64_t total = 0; total < 60; ++total)
+        for (int k = 1; k < 9; ++k) {
+            sdp::holder_class c;
+            c.elements = total;
+            std::vector<std::uint64_t> dealt(static_cast<std::size_t>(k), 0);
+            for (std::uint64_t i = 0; i < total; ++i)
+                ++dealt[i % dealt.size()];
+            c.trainers.resize(dealt.size());
+            for (std::size_t at = 0; at < dealt.size(); ++at)
+                REQUIRE(c.owned(at) == dealt[at]);
+        }
+}
+
+TEST_CASE("a plan finds the pieces of a parameter, their class and their owner")
+{
+    sdp::overlap_plan plan;
+    plan.classes.resize(2);
+    plan.classes[0].trainers = {0, 3};
+    plan.classes[1].trainers = {2, 5, 7};
+    plan.pieces.resize(3);
+    for (std::uint32_t i = 0; i < 3; ++i) {
+        plan.pieces[i].holder_class = i == 0 ? 0 : 1;
+        plan.pieces[i].owner = i & 0xFFFF;
+        plan.pieces[i].length = 10 + i;
+        plan.pieces[i].count = 1;
+    }
+    plan.first_piece = {0, 1, 1, 3};
+    REQUIRE(plan.of(0).size() == 1);
+    CHECK(plan.of(1).empty());
+    REQUIRE(plan.of(2).size() == 2);
+    CHECK(plan.of(2)[0].length == 11);
+    CHECK(plan.owner_of(plan.pieces[0]) == 0);
+    CHECK(plan.owner_of(plan.pieces[1]) == 5);
+    CHECK(plan.owner_of(plan.pieces[2]) == 7);
+    CHECK(&plan.class_of(plan.pieces[2]) == &plan.classes[1]);
+}
