@@ -117,6 +117,15 @@ public:
         return out;
     }
 
+    /// Elements of the local tensors that have a gradient: with `split`, what is trained here and nothing else.
+    [[nodiscard]] index_t gradient_elements() const noexcept
+    {
+        index_t out = 0;
+        for (const auto& s : slabs_)
+            out += s.trained ? s.size() : 0;
+        return out;
+    }
+
 private:
     template <class Set>
     [[nodiscard]] std::vector<interval> select(const residency& r, std::span<const residency::run> runs, Set set) const

@@ -7,6 +7,7 @@
 /// whoever stores and trains an element is found anew for each element by looking up its unit on every axis. Slow and
 /// plain on purpose. Rank sets are bit masks, so that not even the set arithmetic is the library's.
 
+#include <algorithm>
 #include <sdp/assignment.hpp>
 #include <sdp/model.hpp>
 
@@ -346,28 +347,32 @@ struct state {
 }
 
 /// The mean over the trainers of one element: summed in rank order in `T`, then divided once. What a lone holder has is
-/// its mean already, with any weight.
+/// its mean already, with any weight but 0; the mean of no data at all is 0.
 template <std::floating_point T>
 [[nodiscard]] double mean(
     const numbers& from, const averaging& how, int world, rank_mask trained, int step, std::size_t p, index_t element)
 {
     constexpr auto type = sdp::element_type_of<T>::value;
-    const auto weight = [&](int rank) {
-        return how.weights.empty() ? 1.0 : how.weights[static_cast<std::size_t>(step)][static_cast<std::size_t>(rank)];
-    };
+    const auto given = how.weights.empty() ? std::vector<double>(static_cast<std::size_t>(world), 1.0)
+                                           : how.weights[static_cast<std::size_t>(step)];
+    // Only ratios of weights matter: bring them into the range of a float, by a power of two that rounds nothing.
+    const double unit = std::ldexp(1.0, -std::ilogb(*std::max_element(given.begin(), given.end())));
+    const auto weight = [&](int rank) { return how.weights.empty() ? 1.0 : unit * given[static_cast<std::size_t>(rank)]; };
     T sum = 0;
     double divisor = 0;
+    bool counted = false; // somebody's data did
     for (int rank = 0; rank < world; ++rank) {
         if (how.over_world || has(trained, rank))
             divisor += weight(rank);
         if (!has(trained, rank))
             continue;
         const T gradient = static_cast<T>(accumulated(type, from, how.micro_batches, step, rank, p, element));
-        if (!how.over_world && count(trained) == 1)
+        counted = counted || weight(rank) > 0;
+        if (!how.over_world && count(trained) == 1 && counted)
             return gradient;
         sum += how.weights.empty() ? gradient : static_cast<T>(weight(rank)) * gradient;
     }
-    return sum / static_cast<T>(divisor);
+    return counted ? sum / static_cast<T>(divisor) : T(0);
 }
 
 /// Runs all steps and returns the state after each: in the parameters' own arithmetic, as the workers have to end up with

@@ -299,7 +299,7 @@ TEST_CASE("weights that give no mean are refused on every rank")
     refuses({1, -2, 1}, {"rank 1", "-2", "finite"});
     refuses({1, 1, std::nan("")}, {"rank 2", "nan", "finite"});
     refuses({std::numeric_limits<double>::infinity(), 1, 1}, {"rank 0", "inf"});
-    refuses({0, 0, 0}, {"weights of ranks [0, 1, 2]", "sum to 0"});
+    refuses({0, 0, 0}, {"all ranks", "weight 0"});
 }
 
 TEST_CASE("nothing is exchanged in a pause, and the step after it is a plain one")

@@ -204,7 +204,7 @@ elseif(CASE STREQUAL "switches")
 
 elseif(CASE STREQUAL "uneven")
   # Groups so coarse that a worker holds no neuron of a layer, but still trains the norm in front of it.
-  must_run(${TRAIN} ${small} --partition neuron --granularity 40 --summary s.json --trace t)
+  must_run(${TRAIN} ${small} --partition neuron --granularity 48 --summary s.json --trace t)
   file(READ ${DIRECTORY}/s.json summary)
   check_workers("${summary}" 101)
 

@@ -12,6 +12,7 @@
 #include <sdp/detail/kernels.hpp>
 #include <sdp/synchronizer_options.hpp>
 
+#include <cmath>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ public:
         , comm_(std::move(comm))
         , options_(options)
         , divisors_(plan_.classes.size())
+        , scales_(plan_.classes.size())
         , cursors_(peers_.ranks.size())
     {
         for (const auto& c : plan_.classes)
@@ -69,14 +71,29 @@ public:
     {
         launched_ = oldest_ = 0;
         weights_ = weights;
-        double everybody = weights.empty() ? static_cast<double>(plan_.world) : 0.0;
-        for (const double w : weights)
-            everybody += w;
         for (std::size_t i = 0; i < divisors_.size(); ++i) {
-            double holders = 0;
-            for (const int rank : plan_.classes[i].trainers)
-                holders += weights.empty() ? 1.0 : weights[static_cast<std::size_t>(rank)];
-            divisors_[i] = options_.normalizer == normalizer::holders ? holders : everybody;
+            const auto& trainers = plan_.classes[i].trainers;
+            const bool among_holders = options_.normalizer == normalizer::holders;
+            scales_[i] = 1;
+            if (weights.empty()) {
+                divisors_[i] = among_holders ? static_cast<double>(trainers.size()) : static_cast<double>(plan_.world);
+                continue;
+            }
+            double largest = 0;
+            for (const int rank : trainers)
+                largest = std::max(largest, weights[static_cast<std::size_t>(rank)]);
+            // By a power of two, so that no bit of the result depends on it, into the range of every element type.
+            int exponent = 0;
+            std::frexp(largest, &exponent);
+            scales_[i] = std::ldexp(1.0, -exponent);
+            double sum = 0;
+            if (among_holders)
+                for (const int rank : trainers)
+                    sum += weights[static_cast<std::size_t>(rank)] * scales_[i];
+            else
+                for (const double w : weights)
+                    sum += w * scales_[i];
+            divisors_[i] = largest > 0 ? sum : 0;
         }
     }
 
@@ -316,13 +333,15 @@ private:
                 return;
             const auto& c = plan_.class_of(piece);
             const bool only_one = c.trainers.size() == 1;
-            if (only_one && options_.normalizer == normalizer::holders)
+            if (only_one && options_.normalizer == normalizer::holders && divisors_[piece.holder_class] > 0)
                 return; // the mean of one is itself, also when weighted
             auto& from = contributions<T>();
             from.clear();
             const auto& trainers = peers_.classes[piece.holder_class].trainers;
             for (std::size_t t = 0; t < trainers.size(); ++t) {
-                const T weight = weights_.empty() ? T(1) : static_cast<T>(weights_[static_cast<std::size_t>(c.trainers[t])]);
+                const T weight = weights_.empty()
+                    ? T(1)
+                    : static_cast<T>(weights_[static_cast<std::size_t>(c.trainers[t])] * scales_[piece.holder_class]);
                 const auto peer = trainers[t];
                 if (peer == peer_table::self) {
                     from.push_back({nullptr, weight});
@@ -382,7 +401,8 @@ private:
     synchronizer_options options_;
     traffic sent_;
     std::span<const double> weights_;
-    std::vector<double> divisors_; ///< by class
+    std::vector<double> divisors_; ///< by class; 0 where nobody counts
+    std::vector<double> scales_; ///< by class: what the weights are multiplied by
     std::size_t launched_ = 0, oldest_ = 0;
     // Kept between calls so that a step allocates nothing.
     std::vector<cursor> cursors_;

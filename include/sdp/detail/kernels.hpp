@@ -123,20 +123,26 @@ void reduce(const local_tensor<T>& own, const overlap_piece& piece, std::span<co
     for (std::uint64_t done = 0; done < piece.size(); done += tile) {
         const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, piece.size() - done));
         own.gather(piece, done, n, mine);
-        for (std::size_t c = 0; c < contributions.size(); ++c) {
-            const T* const from = contributions[c].elements ? contributions[c].elements + done : mine;
-            const T weight = contributions[c].weight;
+        bool first = true;
+        for (const auto& c : contributions) {
+            if (weighted && c.weight == 0)
+                continue; // counts for nothing, not even as a NaN
+            const T* const from = c.elements ? c.elements + done : mine;
             if (weighted)
                 for (std::size_t i = 0; i < n; ++i)
-                    sum[i] = c == 0 ? weight * from[i] : sum[i] + weight * from[i];
-            else if (c == 0)
+                    sum[i] = first ? c.weight * from[i] : sum[i] + c.weight * from[i];
+            else if (first)
                 std::copy_n(from, n, sum);
             else
                 for (std::size_t i = 0; i < n; ++i)
                     sum[i] += from[i];
+            first = false;
         }
-        for (std::size_t i = 0; i < n; ++i)
-            sum[i] /= divisor;
+        if (first)
+            std::fill_n(sum, n, T(0));
+        else
+            for (std::size_t i = 0; i < n; ++i)
+                sum[i] /= divisor;
         own.scatter(piece, done, n, sum);
         if (give_back)
             for (const auto& c : contributions)
