@@ -65,8 +65,8 @@ namespace detail {
         std::map<std::uint32_t, std::uint64_t> before, here;
         for (std::size_t p = 0; p < m.parameters().size(); ++p) {
             here.clear();
-            for (const auto& c : cells_of(m, r, classes, parameter_id(p), [](const residents&) { return true; }))
-                here[c.residents] += static_cast<std::uint64_t>(c.size());
+            for (const auto& s : strips_of(m, r, classes, parameter_id(p), [](const residents&) { return true; }))
+                here[s.residents] += s.elements();
             for (const auto& [number, elements] : here) {
                 const auto k = static_cast<std::uint64_t>(classes[number].trained.size());
                 visit(class_part {m.parameters()[p], classes[number], elements, before[number] % k});

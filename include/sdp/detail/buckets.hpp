@@ -110,7 +110,7 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
         for (const auto& piece : plan.of(p)) {
             const auto& c = plan.class_of(piece);
             const auto& m = peers.classes[piece.holder_class];
-            const auto size = static_cast<std::size_t>(piece.size());
+            const auto size = static_cast<std::size_t>(plan.size_of(piece));
             const auto owner = m.trainers[piece.owner];
             trains = trains || c.position >= 0;
             switch (route_of(piece.holder_class)) {

@@ -165,7 +165,7 @@ public:
                 if (plan_.owner_of(piece) != plan_.rank)
                     continue;
                 const double part = with_element_type(
-                    gradients[p].type, [&]<class T>(T) { return sum_of_squares(local_tensor<T>(gradients[p]), piece); });
+                    gradients[p].type, [&]<class T>(T) { return sum_of_squares(plan_, piece, local_tensor<T>(gradients[p])); });
                 if (!std::isfinite(part) && culprit == gradients.size())
                     culprit = p;
                 sum += part;
@@ -277,9 +277,8 @@ private:
                 if (way != route::owner || owner == peer_table::self)
                     return;
                 auto& done = cursors_[owner].to_owner;
-                local_tensor<T>(gradients[p])
-                    .scatter(piece, 0, piece.size(), elements<T>(b, buckets_[b].peers[owner].send_at) + done);
-                done += piece.size();
+                local_tensor<T>(gradients[p]).scatter(plan_, piece, elements<T>(b, buckets_[b].peers[owner].send_at) + done);
+                done += plan_.size_of(piece);
             });
         });
         states_[b].at = phase::idle;
@@ -306,14 +305,14 @@ private:
             if (way == route::swap) {
                 const auto peer = other_trainer(piece);
                 to = elements<T>(b, shares[peer].send_at) + shares[peer].to_owner
-                    + std::exchange(cursors_[peer].swap_out, cursors_[peer].swap_out + piece.size());
+                    + std::exchange(cursors_[peer].swap_out, cursors_[peer].swap_out + plan_.size_of(piece));
             } else if (way == route::owner && owner != peer_table::self) {
                 to = elements<T>(b, shares[owner].send_at)
-                    + std::exchange(cursors_[owner].to_owner, cursors_[owner].to_owner + piece.size());
+                    + std::exchange(cursors_[owner].to_owner, cursors_[owner].to_owner + plan_.size_of(piece));
             } else {
                 return;
             }
-            local_tensor<T>(gradients[p]).gather(piece, 0, piece.size(), to);
+            local_tensor<T>(gradients[p]).gather(plan_, piece, to);
         });
     }
 
@@ -350,9 +349,9 @@ private:
                 auto& done = way == route::swap ? cursors_[peer].swap_in : cursors_[peer].from_trainer;
                 const std::size_t section = way == route::swap ? shares[peer].from_trainer : 0;
                 from.push_back({elements<T>(b, shares[peer].receive_at) + section + done, weight});
-                done += piece.size();
+                done += plan_.size_of(piece);
             }
-            reduce<T>(local_tensor<T>(gradients[p]), piece, from, !weights_.empty(),
+            reduce<T>(plan_, piece, local_tensor<T>(gradients[p]), from, !weights_.empty(),
                 static_cast<T>(divisors_[piece.holder_class]), way == route::owner && !values_to_trainers());
         });
     }
@@ -367,8 +366,8 @@ private:
                 if (peer == peer_table::self)
                     return;
                 auto& done = cursors_[peer].to_owner;
-                own.gather(piece, 0, piece.size(), elements<T>(b, buckets_[b].peers[peer].values_out_at) + done);
-                done += piece.size();
+                own.gather(plan_, piece, elements<T>(b, buckets_[b].peers[peer].values_out_at) + done);
+                done += plan_.size_of(piece);
             };
             const auto& m = peers_.classes[piece.holder_class];
             for (const auto peer : m.readers)
@@ -386,8 +385,8 @@ private:
                 return;
             auto& done = cursors_[owner].from_trainer;
             local_tensor<T>(values[p][piece.slab])
-                .scatter(piece, 0, piece.size(), elements<T>(b, buckets_[b].peers[owner].values_in_at) + done);
-            done += piece.size();
+                .scatter(plan_, piece, elements<T>(b, buckets_[b].peers[owner].values_in_at) + done);
+            done += plan_.size_of(piece);
         });
     }
 

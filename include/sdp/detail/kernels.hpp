@@ -15,6 +15,55 @@ namespace sdp::detail {
 /// Elements that are worked on at a time; a tile of each contributor stays in the first-level cache.
 inline constexpr std::size_t tile = 1024;
 
+/// Walks the elements of a piece in order, a stretch at a time, and remembers where it is.
+class piece_walker {
+public:
+    piece_walker(const overlap_plan& plan, const overlap_piece& piece) noexcept
+        : runs_(plan.runs_of(piece))
+        , row_(piece.start)
+        , stride_(piece.stride)
+    {
+    }
+
+    /// Calls `visit(at, length)` for the next `n` elements. The caller does not go past the end of the piece.
+    template <class Visit> void advance(std::size_t n, Visit visit)
+    {
+        while (n > 0) {
+            const auto& run = runs_[run_];
+            const auto length = std::min<std::size_t>(static_cast<std::size_t>(run.length) - used_, n);
+            visit(row_ + run.offset + used_, length);
+            n -= length;
+            used_ += length;
+            if (used_ < run.length)
+                return;
+            used_ = 0;
+            if (++run_ == runs_.size()) {
+                run_ = 0;
+                row_ += stride_;
+            }
+        }
+    }
+
+private:
+    std::span<const pattern_run> runs_;
+    std::uint64_t row_;
+    std::uint64_t stride_;
+    std::size_t run_ = 0;
+    std::size_t used_ = 0; ///< elements of the run
+};
+
+/// Copies a stretch; most of them are short, for which a call of memcpy costs more than the copy.
+template <class T> inline void copy_run(const T* from, std::size_t n, T* to) noexcept
+{
+    if (n == 1)
+        *to = *from;
+    else if (n < 16)
+        for (std::size_t i = 0; i < n; ++i)
+            to[i] = from[i];
+    else
+        std::memcpy(to, from, n * sizeof(T));
+}
+
 /// One local tensor of element type T, contiguous or not.
 template <class T> class local_tensor {
 public:
@@ -25,62 +74,53 @@ public:
     {
     }
 
-    /// Copies elements [from, from + n) of the piece to consecutive `out`.
-    void gather(const overlap_piece& piece, std::uint64_t from, std::size_t n, T* out) const
+    /// Copies the next `n` elements of a piece to consecutive `out`.
+    void gather(piece_walker& walker, std::size_t n, T* out) const
     {
-        if (contiguous_ && piece.length == 1) {
-            const T* const first = data_ + piece.start + from * piece.stride;
-            for (std::size_t i = 0; i < n; ++i)
-                out[i] = first[i * piece.stride];
-            return;
-        }
-        for_each_row(piece, from, n, [&](std::uint64_t at, std::size_t length) {
-            if (contiguous_)
-                std::copy_n(data_ + at, length, out);
-            else
-                for_each_line(at, length, [&, to = out](const T* p, index_t step, std::size_t count) mutable {
+        if (contiguous_)
+            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
+                copy_run(data_ + at, length, out);
+                out += length;
+            });
+        else
+            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
+                for_each_line(at, length, [&](const T* line, index_t step, std::size_t count) {
                     for (std::size_t i = 0; i < count; ++i)
-                        *to++ = p[static_cast<index_t>(i) * step];
+                        *out++ = line[static_cast<index_t>(i) * step];
                 });
-            out += length;
-        });
+            });
     }
 
-    /// Copies consecutive `in` to elements [from, from + n) of the piece.
-    void scatter(const overlap_piece& piece, std::uint64_t from, std::size_t n, const T* in) const
+    /// Copies consecutive `in` to the next `n` elements of a piece.
+    void scatter(piece_walker& walker, std::size_t n, const T* in) const
     {
-        if (contiguous_ && piece.length == 1) {
-            T* const first = data_ + piece.start + from * piece.stride;
-            for (std::size_t i = 0; i < n; ++i)
-                first[i * piece.stride] = in[i];
-            return;
-        }
-        for_each_row(piece, from, n, [&](std::uint64_t at, std::size_t length) {
-            if (contiguous_)
-                std::copy_n(in, length, data_ + at);
-            else
-                for_each_line(at, length, [&, source = in](T* p, index_t step, std::size_t count) mutable {
+        if (contiguous_)
+            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
+                copy_run(in, length, data_ + at);
+                in += length;
+            });
+        else
+            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
+                for_each_line(at, length, [&](T* line, index_t step, std::size_t count) {
                     for (std::size_t i = 0; i < count; ++i)
-                        p[static_cast<index_t>(i) * step] = *source++;
+                        line[static_cast<index_t>(i) * step] = *in++;
                 });
-            in += length;
-        });
+            });
+    }
+
+    /// The whole of a piece.
+    void gather(const overlap_plan& plan, const overlap_piece& piece, T* out) const
+    {
+        piece_walker walker(plan, piece);
+        gather(walker, static_cast<std::size_t>(plan.size_of(piece)), out);
+    }
+    void scatter(const overlap_plan& plan, const overlap_piece& piece, const T* in) const
+    {
+        piece_walker walker(plan, piece);
+        scatter(walker, static_cast<std::size_t>(plan.size_of(piece)), in);
     }
 
 private:
-    template <class Row> static void for_each_row(const overlap_piece& piece, std::uint64_t from, std::size_t n, Row row)
-    {
-        std::uint64_t skip = from % piece.length;
-        std::uint64_t at = piece.start + from / piece.length * piece.stride;
-        while (n > 0) {
-            const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(piece.length - skip, n));
-            row(at + skip, length);
-            at += piece.stride;
-            skip = 0;
-            n -= length;
-        }
-    }
-
     /// A stretch in the row-major order of a tensor that is not contiguous: one line of its last axis after another.
     template <class Line> void for_each_line(std::uint64_t at, std::size_t length, Line line) const
     {
@@ -116,13 +156,15 @@ template <class T> struct contribution {
 /// Sums the contributions in the order given, which is rank order, divides once, and leaves the mean in the local tensor.
 /// If `give_back` is set, the mean also replaces every contribution that arrived, from where it is sent back.
 template <class T>
-void reduce(const local_tensor<T>& own, const overlap_piece& piece, std::span<const contribution<T>> contributions, bool weighted,
-    T divisor, bool give_back)
+void reduce(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own,
+    std::span<const contribution<T>> contributions, bool weighted, T divisor, bool give_back)
 {
     T sum[tile], mine[tile];
-    for (std::uint64_t done = 0; done < piece.size(); done += tile) {
-        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, piece.size() - done));
-        own.gather(piece, done, n, mine);
+    piece_walker in(plan, piece), out(plan, piece);
+    const std::uint64_t size = plan.size_of(piece);
+    for (std::uint64_t done = 0; done < size; done += tile) {
+        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, size - done));
+        own.gather(in, n, mine);
         bool first = true;
         for (const auto& c : contributions) {
             if (weighted && c.weight == 0)
@@ -143,7 +185,7 @@ void reduce(const local_tensor<T>& own, const overlap_piece& piece, std::span<co
         else
             for (std::size_t i = 0; i < n; ++i)
                 sum[i] /= divisor;
-        own.scatter(piece, done, n, sum);
+        own.scatter(out, n, sum);
         if (give_back)
             for (const auto& c : contributions)
                 if (c.elements)
@@ -152,14 +194,17 @@ void reduce(const local_tensor<T>& own, const overlap_piece& piece, std::span<co
 }
 
 /// Sum of the squares of a piece, in double and in a fixed order.
-template <class T> [[nodiscard]] double sum_of_squares(const local_tensor<T>& own, const overlap_piece& piece)
+template <class T>
+[[nodiscard]] double sum_of_squares(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own)
 {
     constexpr std::size_t lanes = 8; // independent partial sums, so that the loop is not one long chain of additions
     double partial[lanes] = {};
     T values[tile];
-    for (std::uint64_t done = 0; done < piece.size(); done += tile) {
-        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, piece.size() - done));
-        own.gather(piece, done, n, values);
+    piece_walker walker(plan, piece);
+    const std::uint64_t size = plan.size_of(piece);
+    for (std::uint64_t done = 0; done < size; done += tile) {
+        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, size - done));
+        own.gather(walker, n, values);
         for (std::size_t i = 0; i < n; ++i)
             partial[i % lanes] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
     }

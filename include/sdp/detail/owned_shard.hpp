@@ -31,7 +31,7 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
     for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
         if (out.empty() || out.back().parameter != parameter_id(p))
             out.push_back({parameter_id(p), out.empty() ? 0 : out.back().offset + out.back().size, 0});
-        out.back().size += static_cast<index_t>(piece.size());
+        out.back().size += static_cast<index_t>(plan.size_of(piece));
     });
     return out;
 }
@@ -58,10 +58,10 @@ void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& sha
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
             const local_tensor<T> local(tensor_of(parameter_id(p), piece.slab));
             if (way == shard_copy::to_tensors)
-                local.scatter(piece, 0, piece.size(), at);
+                local.scatter(plan, piece, at);
             else
-                local.gather(piece, 0, piece.size(), at);
-            at += piece.size();
+                local.gather(plan, piece, at);
+            at += plan.size_of(piece);
         });
     });
 }
@@ -78,9 +78,8 @@ public:
             std::vector<T> mine;
             for (const auto& piece : plan.of(index_of(id)))
                 if (plan.owner_of(piece) == plan.rank) {
-                    mine.resize(mine.size() + piece.size());
-                    local_tensor<T>(tensor_of(piece.slab))
-                        .gather(piece, 0, piece.size(), mine.data() + mine.size() - piece.size());
+                    mine.resize(mine.size() + plan.size_of(piece));
+                    local_tensor<T>(tensor_of(piece.slab)).gather(plan, piece, mine.data() + mine.size() - plan.size_of(piece));
                 }
             if (comm.rank() != root) {
                 if (mine.empty())
@@ -94,7 +93,7 @@ public:
             std::vector<std::vector<T>> parts(static_cast<std::size_t>(comm.size()));
             for (const auto& piece : plan_->of(index_of(id))) {
                 auto& part = parts[static_cast<std::size_t>(plan_->owner_of(piece))];
-                part.resize(part.size() + piece.size());
+                part.resize(part.size() + plan_->size_of(piece));
             }
             std::vector<incoming> messages;
             for (int rank = 0; rank < comm.size(); ++rank)
@@ -106,8 +105,8 @@ public:
             const local_tensor<T> whole(full);
             for (const auto& piece : plan_->of(index_of(id))) {
                 const auto owner = static_cast<std::size_t>(plan_->owner_of(piece));
-                whole.scatter(piece, 0, piece.size(), parts[owner].data() + done[owner]);
-                done[owner] += piece.size();
+                whole.scatter(*plan_, piece, parts[owner].data() + done[owner]);
+                done[owner] += plan_->size_of(piece);
             }
             return 0;
         });

@@ -3,138 +3,20 @@
 /// @file
 /// @brief Builds a worker's overlap plan from the residency. Local: a worker looks only at what it stores.
 
+#include <sdp/detail/strips.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/subnetwork.hpp>
 
 #include <algorithm>
-#include <array>
 #include <limits>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
 namespace sdp {
 namespace detail {
 
-    /// A box of one parameter whose elements all have the same residents.
-    struct cell {
-        std::array<index_t, max_axes> begin {}; ///< in indices of the full tensor
-        extents shape;
-        std::uint32_t residents = 0;
-
-        [[nodiscard]] index_t size() const noexcept { return shape.product(); }
-    };
-
-    /// The cells of a parameter whose residents are `wanted`, in the global order: row-major over the runs of its split axes.
-    ///
-    /// `wanted` must hold for a set of residents whenever it holds for a subset, because axes are intersected one by one.
-    template <class Wanted>
-    [[nodiscard]] std::vector<cell> cells_of(
-        const model& m, const residency& r, class_table& classes, parameter_id id, Wanted wanted)
-    {
-        const auto& p = m[id];
-        cell whole;
-        whole.shape = p.shape;
-        whole.residents = p.where.within ? r.of(*p.where.within) : 0U;
-        std::vector<cell> out;
-        if (wanted(classes[whole.residents]))
-            out.push_back(whole);
-        auto axes = p.where.axes;
-        std::sort(axes.begin(), axes.end(), [](const auto& a, const auto& b) { return a.axis < b.axis; });
-        for (const auto& axis : axes) {
-            const auto at = static_cast<std::size_t>(axis.axis);
-            std::vector<cell> next;
-            for (const auto& c : out)
-                for (const auto& run : r.runs(axis.group)) {
-                    cell part = c;
-                    part.residents = classes.intersect(c.residents, run.residents);
-                    if (!wanted(classes[part.residents]))
-                        continue;
-                    part.begin[at] = run.begin * axis.elements_per_neuron;
-                    part.shape[at] = (run.end - run.begin) * axis.elements_per_neuron;
-                    next.push_back(part);
-                }
-            out = std::move(next);
-        }
-        return out;
-    }
-
-    /// A box of a row-major tensor as rows: `length` consecutive elements, repeated along `outer` axes.
-    class box_rows {
-    public:
-        box_rows(const extents& tensor, const extents& begin, const extents& box)
-        {
-            const auto strides = row_major_strides(tensor);
-            for (std::size_t axis = 0; axis < tensor.size(); ++axis)
-                start_ += static_cast<std::uint64_t>(begin[axis] * strides[axis]);
-            std::size_t axis = tensor.size();
-            while (axis-- > 0) {
-                length_ *= static_cast<std::uint64_t>(box[axis]);
-                if (box[axis] != tensor[axis])
-                    break;
-            }
-            for (std::size_t outer = 0; outer < axis && axis < tensor.size(); ++outer)
-                if (box[outer] != 1)
-                    outer_.push_back({static_cast<std::uint64_t>(box[outer]), static_cast<std::uint64_t>(strides[outer])});
-        }
-
-        /// Calls `emit(start, length, count, stride)` for elements [from, to) of the box in row-major order.
-        template <class Emit> void for_each_run(std::uint64_t from, std::uint64_t to, Emit emit) const
-        {
-            while (from < to) {
-                const std::uint64_t row = from / length_;
-                const std::uint64_t skip = from % length_;
-                if (skip != 0 || to - from < length_) {
-                    const std::uint64_t length = std::min(length_ - skip, to - from);
-                    emit(start_of(row) + skip, length, std::uint64_t {1}, std::uint64_t {0});
-                    from += length;
-                    continue;
-                }
-                const std::uint64_t whole_rows = (to - from) / length_;
-                const std::uint64_t line = outer_.empty() ? 1 : outer_.back().count - row % outer_.back().count;
-                const std::uint64_t count = std::min(whole_rows, line);
-                emit(start_of(row), length_, count, outer_.empty() ? 0 : outer_.back().stride);
-                from += count * length_;
-            }
-        }
-
-    private:
-        struct outer_axis {
-            std::uint64_t count;
-            std::uint64_t stride;
-        };
-
-        [[nodiscard]] std::uint64_t start_of(std::uint64_t row) const
-        {
-            std::uint64_t at = start_;
-            for (auto axis = outer_.rbegin(); axis != outer_.rend(); ++axis) {
-                at += row % axis->count * axis->stride;
-                row /= axis->count;
-            }
-            return at;
-        }
-
-        std::uint64_t start_ = 0;
-        std::uint64_t length_ = 1;
-        std::vector<outer_axis> outer_;
-    };
-
-    /// Appends one run as pieces, cut where a field of the piece would overflow. What is cut row by row has rows or gaps of
-    /// more than 2^32 elements, so there are few of them.
-    inline void append_pieces(std::vector<overlap_piece>& out, overlap_piece piece, std::uint64_t start, std::uint64_t length,
-        std::uint64_t count, std::uint64_t stride)
-    {
-        constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
-        const std::uint64_t rows = length <= most && stride <= most ? most : 1; // that one piece may cover
-        for (std::uint64_t row = 0; row < count; row += rows)
-            for (std::uint64_t done = 0; done < length; done += most) {
-                piece.start = (start + row * stride + done) & ((std::uint64_t {1} << 40) - 1);
-                piece.length = static_cast<std::uint32_t>(std::min(most, length - done));
-                piece.count = static_cast<std::uint32_t>(std::min(rows, count - row));
-                piece.stride = rows > 1 ? static_cast<std::uint32_t>(stride) : 0U;
-                out.push_back(piece);
-            }
-    }
-
-    /// Builds plans; `place` tells where a cell lies locally.
+    /// Builds plans from strips, one parameter after another.
     class plan_builder {
     public:
         plan_builder(const model& m, const residency& r, int rank)
@@ -146,22 +28,36 @@ namespace detail {
             plan_.world = r.world();
         }
 
-        /// `slabs(parameter)` are the local tensors; `wanted(residents)` keeps the cells that concern this plan.
+        /// `slabs(parameter)` are the local tensors; `wanted(residents)` keeps the strips that concern this plan.
         template <class Slabs, class Wanted> [[nodiscard]] overlap_plan build(Slabs slabs, Wanted wanted)
         {
             for (std::size_t p = 0; p < model_.parameters().size(); ++p) {
                 plan_.first_piece.push_back(plan_.pieces.size());
-                add_parameter(slabs(parameter_id(p)), cells_of(model_, residency_, classes_, parameter_id(p), wanted));
+                const auto id = parameter_id(p);
+                add_parameter(slabs(id), strips_of(model_, residency_, classes_, id, wanted));
             }
             plan_.first_piece.push_back(plan_.pieces.size());
             return std::move(plan_);
         }
 
     private:
-        struct share {
-            std::uint64_t total = 0; ///< of the class in this parameter
+        /// How the elements of one class in one parameter are dealt.
+        struct deal {
+            std::uint64_t total = 0;
             std::uint64_t done = 0;
             std::uint64_t first_owner = 0;
+
+            /// The share that element `at` is in, and the first element after it. Shares 0 … longer−1 have one element more.
+            [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> share(std::uint64_t at, std::uint64_t k) const noexcept
+            {
+                const std::uint64_t shorter = total / k, longer = total % k, in_longer = longer * (shorter + 1);
+                if (at < in_longer) {
+                    const std::uint64_t number = at / (shorter + 1);
+                    return {number, (number + 1) * (shorter + 1)};
+                }
+                const std::uint64_t number = longer + (at - in_longer) / shorter;
+                return {number, in_longer + (number - longer + 1) * shorter};
+            }
         };
 
         std::uint32_t class_number(std::uint32_t residents)
@@ -180,64 +76,161 @@ namespace detail {
             return at->second;
         }
 
-        void add_parameter(std::span<const slab> slabs, const std::vector<cell>& cells)
+        void add_parameter(std::span<const slab> slabs, const std::vector<strip>& strips)
         {
-            shares_.clear();
-            for (const auto& c : cells)
-                shares_[class_number(c.residents)].total += static_cast<std::uint64_t>(c.size());
-            for (auto& [number, s] : shares_) {
+            deals_.clear();
+            for (const auto& s : strips)
+                deals_[class_number(s.residents)].total += s.elements();
+            for (auto& [number, d] : deals_) {
                 // Shares differ by at most one element; the longer ones go round, so that over the whole model every trainer
                 // owns its 1/k to within one element.
                 auto& c = plan_.classes[number];
-                s.first_owner = c.elements % c.trainers.size();
-                c.elements += s.total;
+                d.first_owner = c.elements % c.trainers.size();
+                c.elements += d.total;
             }
-            for (const auto& c : cells)
-                add_cell(slabs, c);
+            maps_.clear();
+            for (const auto& s : slabs) {
+                auto& axes = maps_.emplace_back();
+                for (const auto& selected : s.axes)
+                    axes.emplace_back(selected);
+            }
+            for (const auto& s : strips)
+                deal_out(s, place(slabs, s));
         }
 
-        void add_cell(std::span<const slab> slabs, const cell& c)
+        /// A strip in a local tensor: where its first row begins, how rows follow each other, and the runs of a row.
+        struct placed_strip {
+            struct outer_axis {
+                std::uint64_t count;
+                std::uint64_t stride;
+            };
+            std::size_t slab = 0;
+            std::uint64_t start = 0;
+            std::vector<outer_axis> outer; ///< axes of rows, slowest first
+            std::vector<std::pair<std::uint64_t, std::uint64_t>> runs; ///< offset and length, ascending
+            std::vector<std::uint64_t> before; ///< elements of the row before each run
+            std::uint64_t row_elements = 0;
+
+            [[nodiscard]] std::uint64_t start_of(std::uint64_t row) const
+            {
+                std::uint64_t at = start;
+                for (auto axis = outer.rbegin(); axis != outer.rend(); ++axis) {
+                    at += row % axis->count * axis->stride;
+                    row /= axis->count;
+                }
+                return at;
+            }
+        };
+
+        [[nodiscard]] placed_strip place(std::span<const slab> slabs, const strip& s) const
         {
-            extents begin;
-            std::size_t number = 0;
-            for (; number < slabs.size(); ++number) {
-                begin = {};
-                for (std::size_t axis = 0; axis < c.shape.size(); ++axis)
-                    begin.push_back(slabs[number].local(axis, c.begin[axis]));
-                if (std::find(begin.begin(), begin.end(), index_t {-1}) == begin.end())
-                    break;
+            placed_strip out;
+            // All of a strip is in one slab: slabs differ in what is trained, and a strip has one class.
+            const auto inside = [&](std::size_t number) {
+                for (std::size_t axis = 0; axis < s.rows.size(); ++axis)
+                    if (maps_[number][axis](s.begin[axis]) < 0)
+                        return false;
+                return maps_[number].empty() || maps_[number][s.axis](s.runs.front().begin) >= 0;
+            };
+            while (!inside(out.slab))
+                ++out.slab;
+            const auto& maps = maps_[out.slab];
+            const auto strides = row_major_strides(slabs[out.slab].shape);
+            for (std::size_t axis = 0; axis < s.rows.size(); ++axis) {
+                out.start += static_cast<std::uint64_t>(maps[axis](s.begin[axis]) * strides[axis]);
+                if (s.rows[axis] != 1)
+                    out.outer.push_back({static_cast<std::uint64_t>(s.rows[axis]), static_cast<std::uint64_t>(strides[axis])});
             }
-            const box_rows rows(slabs[number].shape, begin, c.shape);
+            for (const auto& run : s.runs) {
+                const auto offset = static_cast<std::uint64_t>((maps.empty() ? 0 : maps[s.axis](run.begin)) * s.inner);
+                const auto length = static_cast<std::uint64_t>((run.end - run.begin) * s.inner);
+                if (!out.runs.empty() && out.runs.back().first + out.runs.back().second == offset)
+                    out.runs.back().second += length; // neighbours here, whatever was between them in the full tensor
+                else {
+                    out.runs.push_back({offset, length});
+                    out.before.push_back(out.row_elements);
+                }
+                out.row_elements += length;
+            }
+            return out;
+        }
 
-            overlap_piece piece {};
-            piece.slab = number & 0xFF;
-            piece.holder_class = numbers_.at(c.residents);
-            auto& s = shares_.at(piece.holder_class);
-            const std::uint64_t k = plan_.classes[piece.holder_class].trainers.size();
-            const std::uint64_t end = s.done + static_cast<std::uint64_t>(c.size());
-            const std::uint64_t shorter = s.total / k, longer = s.total % k; // shares 0 … longer−1 have one element more
-            const std::uint64_t cell_begin = s.done;
-            while (s.done < end) {
-                const std::uint64_t in_longer = longer * (shorter + 1);
-                const std::uint64_t number_of_share
-                    = s.done < in_longer ? s.done / (shorter + 1) : longer + (s.done - in_longer) / shorter;
-                const std::uint64_t share_end = number_of_share < longer ? (number_of_share + 1) * (shorter + 1)
-                                                                         : in_longer + (number_of_share - longer + 1) * shorter;
-                const std::uint64_t to = std::min(end, share_end);
-                piece.owner = (number_of_share + s.first_owner) % k & 0xFFFF;
-                rows.for_each_run(s.done - cell_begin, to - cell_begin, [&](auto start, auto length, auto count, auto stride) {
-                    append_pieces(plan_.pieces, piece, start, length, count, stride);
-                });
-                s.done = to;
+        /// Adds elements [from, to) of a row as a pattern.
+        [[nodiscard]] std::uint32_t add_pattern(const placed_strip& s, std::uint64_t from, std::uint64_t to)
+        {
+            auto& p = plan_.patterns.emplace_back();
+            p.first = plan_.runs.size();
+            p.elements = to - from;
+            auto i = static_cast<std::size_t>(std::upper_bound(s.before.begin(), s.before.end(), from) - s.before.begin()) - 1;
+            for (; from < to; ++i) {
+                const std::uint64_t skip = from - s.before[i];
+                std::uint64_t length = std::min(s.runs[i].second - skip, to - from);
+                from += length;
+                for (std::uint64_t offset = s.runs[i].first + skip; length > 0;) {
+                    const std::uint64_t part = std::min(length, pattern_run::most);
+                    plan_.runs.push_back({offset & ((std::uint64_t {1} << 36) - 1), part & pattern_run::most});
+                    offset += part;
+                    length -= part;
+                }
+            }
+            p.count = plan_.runs.size() - p.first;
+            return static_cast<std::uint32_t>(plan_.patterns.size() - 1);
+        }
+
+        void add_piece(overlap_piece piece, std::uint64_t start, std::uint64_t rows, std::uint64_t stride)
+        {
+            // More than 2^32 rows, or rows that far apart, go as several pieces.
+            constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+            const std::uint64_t at_once = stride > most ? 1 : most;
+            for (std::uint64_t row = 0; row < rows; row += at_once) {
+                piece.start = (start + row * stride) & ((std::uint64_t {1} << 40) - 1);
+                piece.rows = static_cast<std::uint32_t>(std::min(at_once, rows - row));
+                piece.stride = static_cast<std::uint32_t>(stride > most ? 0 : stride);
+                plan_.pieces.push_back(piece);
             }
         }
 
+        void deal_out(const strip& s, const placed_strip& at)
+        {
+            overlap_piece piece {};
+            piece.slab = at.slab & 0xFF;
+            piece.holder_class = numbers_.at(s.residents);
+            auto& d = deals_.at(piece.holder_class);
+            const std::uint64_t k = plan_.classes[piece.holder_class].trainers.size();
+            const std::uint64_t begin = d.done, end = begin + s.elements();
+            std::optional<std::uint32_t> whole_row;
+            while (d.done < end) {
+                const auto [number, share_end] = d.share(d.done, k);
+                const std::uint64_t to = std::min(end, share_end);
+                piece.owner = (number + d.first_owner) % k & 0xFFFF;
+                while (d.done < to) {
+                    const std::uint64_t row = (d.done - begin) / at.row_elements, from = (d.done - begin) % at.row_elements;
+                    const std::uint64_t left = to - d.done;
+                    if (from != 0 || left < at.row_elements) {
+                        const std::uint64_t length = std::min(at.row_elements - from, left);
+                        piece.pattern = add_pattern(at, from, from + length);
+                        add_piece(piece, at.start_of(row), 1, 0);
+                        d.done += length;
+                        continue;
+                    }
+                    const std::uint64_t line = at.outer.empty() ? 1 : at.outer.back().count;
+                    const std::uint64_t rows = std::min(left / at.row_elements, line - row % line);
+                    if (!whole_row)
+                        whole_row = add_pattern(at, 0, at.row_elements);
+                    piece.pattern = *whole_row;
+                    add_piece(piece, at.start_of(row), rows, at.outer.empty() ? 0 : at.outer.back().stride);
+                    d.done += rows * at.row_elements;
+                }
+            }
+        }
+
+        std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the parameter at hand
         const model& model_;
         const residency& residency_;
         class_table classes_;
         overlap_plan plan_;
         std::unordered_map<std::uint32_t, std::uint32_t> numbers_; ///< residents → class of the plan
-        std::unordered_map<std::uint32_t, share> shares_;
+        std::unordered_map<std::uint32_t, deal> deals_; ///< by class of the plan
     };
 
 } // namespace detail

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The overlap plan of one worker: what it shares with whom, as strided runs. Data only; std only.
+/// @brief The overlap plan of one worker: what it shares with whom, as patterns of runs. Data only; std only.
 ///
 /// Elements with the same residents form a class. Within a parameter, the elements of a class are dealt to its trainers in
 /// equal consecutive shares; the trainer that gets an element is its *owner*: it sums the gradients of that element, and
 /// its value is the one that goes to those who store the element without training it.
 ///
-/// Both ends of a message walk their own pieces in the same global order (parameter, cell, position), so no index ever
-/// travels: the plan is all that either end needs.
+/// Both ends of a message walk their own pieces in the same global order (parameter, strip, row, run), so no index ever
+/// travels: the plan is all that either end needs. A split column axis costs one run per stretch of columns however many
+/// rows there are, and rows are walked in memory order, so that runs of one element do not leave the cache behind.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,19 +18,26 @@
 
 namespace sdp {
 
-/// A strided stretch of one local tensor whose elements have one class and one owner. 24 bytes, whatever it covers.
+/// Consecutive elements within a row. 8 bytes.
+struct pattern_run {
+    std::uint64_t offset : 36; ///< from the start of the row
+    std::uint64_t length : 28;
+
+    static constexpr std::uint64_t most = (std::uint64_t {1} << 28) - 1; ///< elements; a longer stretch takes several runs
+};
+static_assert(sizeof(pattern_run) == 8);
+
+/// The same pattern of runs in some rows of one local tensor, with one class and one owner. 24 bytes, whatever it covers.
 ///
-/// Covers elements start + c·stride + i for c in [0, count), i in [0, length), in the row-major order of the local tensor.
+/// Covers elements start + row·stride + run.offset + i, in the row-major order of the local tensor.
 struct overlap_piece {
-    std::uint64_t start : 40; ///< first element
+    std::uint64_t start : 40; ///< where the first row begins
     std::uint64_t owner : 16; ///< position of the owner among the trainers of the class
     std::uint64_t slab : 8; ///< which local tensor of the parameter
-    std::uint32_t length; ///< consecutive elements
-    std::uint32_t count; ///< how often
-    std::uint32_t stride; ///< elements from one stretch to the next
-    std::uint32_t holder_class; ///< index into `overlap_plan::classes`
-
-    [[nodiscard]] std::uint64_t size() const noexcept { return std::uint64_t {length} * count; }
+    std::uint32_t rows;
+    std::uint32_t stride; ///< elements from one row to the next
+    std::uint32_t pattern; ///< index into the plan's patterns
+    std::uint32_t holder_class; ///< index into the plan's classes
 };
 static_assert(sizeof(overlap_piece) == 24);
 
@@ -50,15 +58,33 @@ struct holder_class {
 
 /// Everything one worker shares, parameter by parameter. Pieces of a parameter are in the global order.
 struct overlap_plan {
+    struct pattern {
+        std::size_t first = 0; ///< index of its first run
+        std::size_t count = 0; ///< of runs
+        std::uint64_t elements = 0; ///< in a row
+    };
+
     int rank = 0;
     int world = 1;
     std::vector<holder_class> classes;
+    std::vector<pattern> patterns;
+    std::vector<pattern_run> runs; ///< of all patterns
     std::vector<overlap_piece> pieces;
     std::vector<std::size_t> first_piece; ///< of each parameter, in order of declaration; one more at the end
 
     [[nodiscard]] std::span<const overlap_piece> of(std::size_t parameter) const noexcept
     {
         return std::span(pieces).subspan(first_piece[parameter], first_piece[parameter + 1] - first_piece[parameter]);
+    }
+    [[nodiscard]] std::span<const pattern_run> runs_of(const overlap_piece& piece) const noexcept
+    {
+        const auto& p = patterns[piece.pattern];
+        return std::span(runs).subspan(p.first, p.count);
+    }
+    /// Elements of a piece.
+    [[nodiscard]] std::uint64_t size_of(const overlap_piece& piece) const noexcept
+    {
+        return patterns[piece.pattern].elements * piece.rows;
     }
     [[nodiscard]] const holder_class& class_of(const overlap_piece& piece) const noexcept { return classes[piece.holder_class]; }
     [[nodiscard]] int owner_of(const overlap_piece& piece) const noexcept { return class_of(piece).trainers[piece.owner]; }

@@ -40,14 +40,15 @@ std::vector<listed> list(const sdp::overlap_plan& plan, const sdp::model& m, aut
             const std::size_t slab = piece.slab;
             REQUIRE(slab < elements.size());
             REQUIRE(std::size_t {piece.owner} < c.trainers.size());
-            REQUIRE(piece.size() > 0);
-            for (std::uint64_t row = 0; row < piece.count; ++row)
-                for (std::uint64_t i = 0; i < piece.length; ++i) {
-                    const auto at = piece.start + row * piece.stride + i;
-                    REQUIRE(at < elements[slab].size());
-                    out.push_back({id, elements[slab][at], c.trainers[piece.owner], unit::mask_of(c.trainers),
-                        unit::mask_of(c.readers), slab});
-                }
+            REQUIRE(plan.size_of(piece) > 0);
+            for (std::uint64_t row = 0; row < piece.rows; ++row)
+                for (const auto& run : plan.runs_of(piece))
+                    for (std::uint64_t i = 0; i < run.length; ++i) {
+                        const auto at = piece.start + row * piece.stride + run.offset + i;
+                        REQUIRE(at < elements[slab].size());
+                        out.push_back({id, elements[slab][at], c.trainers[piece.owner], unit::mask_of(c.trainers),
+                            unit::mask_of(c.readers), slab});
+                    }
         }
     }
     return out;
@@ -181,15 +182,22 @@ TEST_CASE("every plan covers what its worker stores once, all agree on owners, a
     }
 }
 
-TEST_CASE("what a plan takes does not grow with the elements that a piece covers")
+TEST_CASE("what a plan takes does not grow with the elements that a run covers, nor with the rows that repeat it")
 {
-    for (const index_t columns : {10, 1000, 100'000}) {
-        const auto m = unit::one_group(64, columns);
-        const auto a = sdp::neuron_partition {.coverage = 0.5}(m, 4);
-        const sdp::residency residents(m, a, sdp::forward_masking {});
-        const auto plan = sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0));
-        CHECK(plan.pieces.size() <= 3 * 2 * 3); // at most: classes of rank 0, shares of each, and their ragged ends
-    }
+    for (const index_t columns : {10, 1000, 100'000})
+        for (const bool split_columns : {false, true}) {
+            sdp::model m;
+            const auto g = m.add_group("group", 64);
+            if (split_columns)
+                m.add_parameter("matrix", {columns, 64}, {.axes = {{1, g}}});
+            else
+                m.add_parameter("matrix", {64, columns}, {.axes = {{0, g}}});
+            const auto a = sdp::neuron_partition {.coverage = 0.5}(m, 4);
+            const sdp::residency residents(m, a, sdp::forward_masking {});
+            const auto plan = sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0));
+            CHECK(plan.pieces.size() <= 3 * 2 * 3); // at most: classes of rank 0, shares of each, and their ragged ends
+            CHECK(plan.runs.size() <= 3 * 2 * 3);
+        }
 }
 
 TEST_CASE("parameters of more than 2^32 elements are planned without overflow, and nothing of that size is allocated")
@@ -227,10 +235,11 @@ TEST_CASE("parameters of more than 2^32 elements are planned without overflow, a
                 for (const auto& piece : plan.pieces) {
                     auto& shares = by_owner[piece.holder_class];
                     shares.resize(plan.class_of(piece).trainers.size());
-                    shares[piece.owner] += piece.size();
-                    owned += plan.owner_of(piece) == rank ? piece.size() : 0;
-                    for (std::uint64_t row = 0; row < piece.count; ++row)
-                        rows.push_back({piece.start + row * piece.stride, piece.length});
+                    shares[piece.owner] += plan.size_of(piece);
+                    owned += plan.owner_of(piece) == rank ? plan.size_of(piece) : 0;
+                    for (std::uint64_t row = 0; row < piece.rows; ++row)
+                        for (const auto& run : plan.runs_of(piece))
+                            rows.push_back({piece.start + row * piece.stride + run.offset, std::uint64_t {run.length}});
                 }
                 std::sort(rows.begin(), rows.end());
                 std::uint64_t next = 0;
@@ -249,16 +258,21 @@ TEST_CASE("parameters of more than 2^32 elements are planned without overflow, a
         }
 }
 
-TEST_CASE("one worker owns everything, in pieces that a 32-bit length can say")
+TEST_CASE("one worker owns everything, in runs as long as a run can be")
 {
     sdp::model m;
     m.add_parameter("huge", {70'000, 70'000});
     const sdp::residency residents(m, sdp::assignment(m, 1), sdp::forward_masking {});
     const auto plan = sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0));
-    REQUIRE(plan.pieces.size() == 2);
-    CHECK(plan.pieces[0].size() == 4'294'967'295);
-    CHECK(plan.pieces[1].start == 4'294'967'295);
-    CHECK(plan.pieces[0].size() + plan.pieces[1].size() == 4'900'000'000);
+    REQUIRE(plan.pieces.size() == 1);
+    CHECK(plan.size_of(plan.pieces[0]) == 4'900'000'000);
+    std::uint64_t next = 0;
+    for (const auto& run : plan.runs) {
+        CHECK(std::uint64_t {run.offset} == next);
+        next += run.length;
+    }
+    CHECK(next == 4'900'000'000);
+    CHECK(plan.runs.size() == 4'900'000'000 / sdp::pattern_run::most + 1);
 }
 
 TEST_CASE("more than 2^32 rows do not become as many pieces")
@@ -273,11 +287,12 @@ TEST_CASE("more than 2^32 rows do not become as many pieces")
     REQUIRE(plan.pieces.size() == 4); // two columns, each cut once
     std::uint64_t next[] = {0, 1};
     for (const auto& piece : plan.pieces) {
-        const auto column = piece.start % 2;
-        CHECK((piece.start == next[column]));
-        CHECK(piece.length == 1);
+        REQUIRE(plan.runs_of(piece).size() == 1);
+        const std::uint64_t column = plan.runs_of(piece)[0].offset;
+        CHECK(piece.start + column == next[column]);
+        CHECK(std::uint64_t {plan.runs_of(piece)[0].length} == 1);
         CHECK(piece.stride == 2);
-        next[column] += 2 * std::uint64_t {piece.count};
+        next[column] += 2 * std::uint64_t {piece.rows};
     }
     CHECK(next[0] == 10'000'000'000);
     CHECK(next[1] == 10'000'000'001);
