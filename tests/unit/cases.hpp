@@ -8,6 +8,7 @@
 
 #include <sdp/assignment.hpp>
 #include <sdp/masking/regime.hpp>
+#include <sdp/overlap/plan.hpp>
 #include <sdp/subnetwork.hpp>
 
 #include <cstdint>
@@ -407,6 +408,15 @@ struct scene {
     for (std::size_t b = 0; b < a.block_count(); ++b)
         add(mask_of(a.holders(sdp::block_id(b))));
     return out;
+}
+
+/// Calls `visit(i)` for every element of a piece, in order; i counts in the row-major order of the local tensor.
+template <class Visit> void for_each_element(const sdp::overlap_plan& plan, const sdp::overlap_piece& piece, Visit visit)
+{
+    for (std::uint64_t row = 0; row < piece.rows; ++row)
+        for (const auto& run : plan.runs_of(piece))
+            for (std::uint64_t i = 0; i < run.length; ++i)
+                visit(piece.start + row * piece.stride + run.offset + i);
 }
 
 } // namespace unit

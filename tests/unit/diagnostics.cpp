@@ -240,7 +240,7 @@ TEST_CASE("worker shares are a count of elements")
             sdp::index_t pieces = 0; // what the plan gives this worker
             const auto plan = sdp::make_overlap_plan(s.model, s.residents, sdp::subnetwork(s.model, s.residents, rank));
             for (const auto& piece : plan.pieces)
-                pieces += plan.owner_of(piece) == rank ? static_cast<sdp::index_t>(piece.size()) : 0;
+                pieces += plan.owner_of(piece) == rank ? static_cast<sdp::index_t>(plan.size_of(piece)) : 0;
             REQUIRE(w.owned == pieces);
         }
         REQUIRE(owned == s.model.size());
@@ -272,7 +272,7 @@ TEST_CASE("bytes are counted by element type")
             for (const auto& piece : plan.of(p)) {
                 const auto& c = plan.class_of(piece);
                 const bool mine = plan.owner_of(piece) == rank;
-                const std::uint64_t bytes = piece.size() * (p == 1 ? 8 : 4);
+                const std::uint64_t bytes = plan.size_of(piece) * (p == 1 ? 8 : 4);
                 owned_bytes += mine ? bytes : 0;
                 sent += c.position < 0 ? 0 : bytes * (mine ? c.trainers.size() - 1 + c.readers.size() : 1);
             }
@@ -299,8 +299,8 @@ TEST_CASE("bytes per step are a count of messages, element by element")
                 auto& a = average[static_cast<std::size_t>(rank)];
                 auto& o = owner[static_cast<std::size_t>(rank)];
                 // A gradient to its owner, or the owner's mean to each other trainer: one per other trainer or one in all.
-                a += piece.size() * ((mine ? k - 1 : 1) + (mine ? readers : 0));
-                o += piece.size() * (mine ? k - 1 + readers : 1);
+                a += plan.size_of(piece) * ((mine ? k - 1 : 1) + (mine ? readers : 0));
+                o += plan.size_of(piece) * (mine ? k - 1 + readers : 1);
             }
         }
         std::uint64_t gradients = 0, values = 0;

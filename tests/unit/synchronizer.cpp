@@ -198,11 +198,10 @@ TEST_CASE("a step leaves the mean over the trainers, to the bit, and touches not
                     for (std::size_t p = 0; p < w.parameters(); ++p)
                         for (const auto& piece : plan.of(p))
                             if (plan.owner_of(piece) == w.rank())
-                                for (std::uint64_t n = 0; n < piece.size(); ++n, ++at) {
-                                    const auto local = piece.start + n / piece.length * piece.stride + n % piece.length;
+                                unit::for_each_element(plan, piece, [&](std::uint64_t local) {
                                     const auto i = static_cast<std::size_t>(w.elements[p][piece.slab][local]);
-                                    REQUIRE(shard[at] == w.mean(step, p, i, over_world));
-                                }
+                                    REQUIRE(shard[at++] == w.mean(step, p, i, over_world));
+                                });
                     REQUIRE(at == shard.size());
                     w.for_each_gradient([&](std::size_t p, std::size_t i, float x) {
                         if (!w.trains(p, i))
@@ -521,8 +520,10 @@ TEST_CASE("a NaN or infinite gradient is reported on every rank, with the parame
                 w.exchange(r);
                 int owner = -1;
                 for (const auto& piece : w.sync.plan().of(1))
-                    if (piece.start + piece.size() == 9)
-                        owner = w.sync.plan().owner_of(piece);
+                    unit::for_each_element(w.sync.plan(), piece, [&](std::uint64_t at) {
+                        if (at == 8)
+                            owner = w.sync.plan().owner_of(piece);
+                    });
                 const auto named = "rank " + std::to_string(owner);
                 CHECK(unit::flaw<sdp::nonfinite_error>(
                           [&] { (void)w.sync.gradient_norm(); }, {"'parameter1'", named, "NaN or infinite", "not finite"})

@@ -44,7 +44,7 @@ template <class TensorOf>
 void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
 {
     index_t size = 0;
-    for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(piece.size()); });
+    for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(plan.size_of(piece)); });
     if (shard.space != memory_space::host || !shard.contiguous() || shard.size() != size)
         fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size,
             " consecutive elements in host memory");

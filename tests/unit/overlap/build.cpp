@@ -41,14 +41,11 @@ std::vector<listed> list(const sdp::overlap_plan& plan, const sdp::model& m, aut
             REQUIRE(slab < elements.size());
             REQUIRE(std::size_t {piece.owner} < c.trainers.size());
             REQUIRE(plan.size_of(piece) > 0);
-            for (std::uint64_t row = 0; row < piece.rows; ++row)
-                for (const auto& run : plan.runs_of(piece))
-                    for (std::uint64_t i = 0; i < run.length; ++i) {
-                        const auto at = piece.start + row * piece.stride + run.offset + i;
-                        REQUIRE(at < elements[slab].size());
-                        out.push_back({id, elements[slab][at], c.trainers[piece.owner], unit::mask_of(c.trainers),
-                            unit::mask_of(c.readers), slab});
-                    }
+            unit::for_each_element(plan, piece, [&](std::uint64_t at) {
+                REQUIRE(at < elements[slab].size());
+                out.push_back(
+                    {id, elements[slab][at], c.trainers[piece.owner], unit::mask_of(c.trainers), unit::mask_of(c.readers), slab});
+            });
         }
     }
     return out;

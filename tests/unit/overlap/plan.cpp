@@ -65,7 +65,7 @@ TEST_CASE("a plan finds the pieces of a parameter, their class and their owner")
         plan.pieces[i].rows = i + 1;
         plan.patterns.push_back({plan.runs.size(), 2, 10 + i});
         plan.runs.push_back({i, 4});
-        plan.runs.push_back({i + 100, 6 + i});
+        plan.runs.push_back({i + 100U, (6 + i) & sdp::pattern_run::most});
     }
     plan.first_piece = {0, 1, 1, 3};
     REQUIRE(plan.of(0).size() == 1);
