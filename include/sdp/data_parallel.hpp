@@ -9,7 +9,6 @@
 #include <sdp/partition/policy.hpp>
 #include <sdp/synchronizer.hpp>
 
-#include <algorithm>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -70,7 +69,7 @@ private:
             {{"model", [&] { return detail::describe(m); }}, {"options", [&] { return detail::describe(options); }},
                 {"partition", [&] { return out ? detail::describe(m, out->holders) : refusal; }},
                 {"masking regime", [&] { return out ? detail::describe(m, out->residents) : refusal; }}},
-            std::max(options.timeout, std::chrono::milliseconds(1)));
+            options.timeout > options.timeout.zero() ? options.timeout : synchronizer_options {}.timeout);
         if (refused)
             std::rethrow_exception(refused);
         return *std::move(out);

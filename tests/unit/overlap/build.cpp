@@ -205,7 +205,7 @@ TEST_CASE("parameters of more than 2^32 elements are planned without overflow, a
     };
     // Whole; by rows; by columns; by both; and with rows that are further apart than a stride can say.
     const std::vector<shape> shapes {{{70'000, 70'000}, {}}, {{70'000, 70'000}, {0}}, {{70'000, 70'000}, {1}},
-        {{70'000, 70'000}, {0, 1}}, {{3, 70'000, 70'000}, {1}}, {{3, 70'000, 70'000}, {0}}};
+        {{70'000, 70'000}, {0, 1}}, {{3, 70'000, 70'000}, {1}}, {{8, 70'000, 70'000}, {1}}, {{3, 70'000, 70'000}, {0}}};
     for (const auto& [full, axes] : shapes)
         for (const bool forward : {true, false}) {
             sdp::model m;
