@@ -66,7 +66,7 @@ TEST_CASE("the slabs of a worker are exactly what it stores, the trained part fi
                 const sdp::subnetwork mine(s.model, s.residents, rank, layout);
                 REQUIRE(mine.rank() == rank);
                 REQUIRE(mine.world() == s.world);
-                sdp::index_t stored_elements = 0;
+                sdp::index_t stored_elements = 0, gradient_elements = 0;
                 for (std::size_t p = 0; p < s.model.parameters().size(); ++p) {
                     const auto id = sdp::parameter_id(p);
                     const auto& parameter = s.model[id];
@@ -116,8 +116,11 @@ TEST_CASE("the slabs of a worker are exactly what it stores, the trained part fi
                                     {"'" + parameter.name + "'", "rank " + std::to_string(rank), "nothing of it is stored"})
                             == "");
                     stored_elements += stored;
+                    // Split, what is trained here and nothing else; whole, all of a parameter that is trained in part.
+                    gradient_elements += layout == sdp::value_layout::split || trained == 0 ? trained : stored;
                 }
                 REQUIRE(mine.stored_elements() == stored_elements);
+                REQUIRE(mine.gradient_elements() == gradient_elements);
             }
     }
     CHECK(several > 20); // two axes that are trained in part
@@ -256,11 +259,7 @@ TEST_CASE("a worker of a LLaMA holds its coverage of what may be split, and all 
         sum += mine.stored_elements() - rest;
         const sdp::subnetwork all(m, sdp::residency(m, blocks, sdp::backward_masking {}), rank, sdp::value_layout::split);
         CHECK(all.stored_elements() == m.size());
-        sdp::index_t trained = 0;
-        for (std::size_t p = 0; p < m.parameters().size(); ++p)
-            for (const auto& slab : all.slabs(sdp::parameter_id(p)))
-                trained += slab.trained ? slab.size() : 0;
-        CHECK(trained == mine.stored_elements());
+        CHECK(all.gradient_elements() == mine.stored_elements());
     }
     CHECK(sum == 2 * m.maskable_size());
 }
