@@ -68,7 +68,7 @@ void trace_file::write(int step, double loss)
         return;
     char line[64];
     std::snprintf(line, sizeof line, "%d %.9g\n", step, loss);
-    if (!(file_ << line))
+    if (!(file_ << line << std::flush)) // for who follows it
         sdp::detail::fail("cannot write the trace to '", path_, "'");
 }
 

@@ -59,7 +59,7 @@ template <class Error = sdp::error, class F>
 }
 
 /// Bit r is rank r.
-using mask = std::uint32_t;
+using mask = std::uint64_t;
 
 [[nodiscard]] inline mask everyone(int world)
 {
@@ -67,7 +67,7 @@ using mask = std::uint32_t;
 }
 [[nodiscard]] inline bool has(mask set, int rank)
 {
-    return ((set >> rank) & 1U) != 0;
+    return ((set >> rank) & 1) != 0;
 }
 [[nodiscard]] inline int count(mask set)
 {
@@ -93,7 +93,7 @@ using mask = std::uint32_t;
 [[nodiscard]] inline sdp::rank_set set_of(mask set)
 {
     std::vector<int> out;
-    for (int rank = 0; rank < 32; ++rank)
+    for (int rank = 0; rank < 64; ++rank)
         if (has(set, rank))
             out.push_back(rank);
     return sdp::rank_set(out);
