@@ -201,7 +201,7 @@ template <detail::element_range T> struct tensor_traits<T> {
 
 /// Anything the library can read and write in place, as told by `tensor_traits`.
 ///
-/// @snippet tests/static/tensor.cpp minimal tensor
+/// @snippet tests/support/archetypes.hpp minimal tensor
 template <class T>
 concept tensor = requires(const std::remove_cvref_t<T>& t)
 {
