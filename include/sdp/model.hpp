@@ -9,6 +9,7 @@
 
 #include <sdp/tensor.hpp>
 
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -107,6 +108,11 @@ public:
         for (const index_t extent : shape)
             if (extent < 1)
                 detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
+        index_t room = std::numeric_limits<index_t>::max();
+        for (const index_t extent : shape)
+            room /= extent;
+        if (room == 0)
+            detail::fail("parameter '", name, "' has shape ", shape, ", which has more elements than 2^63 − 1");
         if (where.within && index_of(*where.within) >= blocks_.size())
             detail::fail("parameter '", name, "' lies in block number ", index_of(*where.within), ", but only ", blocks_.size(),
                 " blocks are declared");

@@ -143,6 +143,24 @@ TEST_CASE("bad declarations are refused with a sentence that names them")
     CHECK(refuses([](auto& x) { (void)x.find("absent"); }, {"no parameter 'absent'"}) == "");
 }
 
+TEST_CASE("a shape whose elements cannot be counted is refused, the largest that can is not")
+{
+    sdp::model m;
+    CHECK(unit::flaw(
+              [&] {
+                  m.add_parameter("huge", {sdp::index_t {1} << 40, sdp::index_t {1} << 40});
+              },
+              {"'huge'", "2^63"})
+        == "");
+    CHECK(unit::flaw(
+              [&] {
+                  m.add_parameter("one more", {sdp::index_t {1} << 32, sdp::index_t {1} << 31});
+              },
+              {"'one more'"})
+        == "");
+    CHECK_NOTHROW(m.add_parameter("largest", {std::numeric_limits<sdp::index_t>::max()}));
+}
+
 TEST_CASE("a refused declaration leaves no trace")
 {
     sdp::model m;

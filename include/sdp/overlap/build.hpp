@@ -93,6 +93,9 @@ namespace detail {
                 auto& axes = maps_.emplace_back();
                 for (const auto& selected : s.axes)
                     axes.emplace_back(selected);
+                if (s.size() >= index_t {1} << 36)
+                    fail("parameter '", model_[s.parameter].name, "' has a local tensor of ", s.size(), " elements on rank ",
+                        plan_.rank, "; at most 2^36 − 1 are supported");
             }
             for (const auto& s : strips)
                 deal_out(s, place(slabs, s));

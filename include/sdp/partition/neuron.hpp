@@ -22,7 +22,8 @@ namespace sdp {
 ///
 /// - Complexity: O(U·N) for U units. Memory per worker: C of what is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
-/// - Balance: within one unit in every group.
+/// - Balance: within one unit in every group; within two where units are so few, U(k−1) < 2(N−1), that connecting the
+///   workers has to exchange unlike ones.
 /// - Source: the level is the paper's, the design is ours.
 ///
 /// Connected whenever k ≥ 2 and there are units enough, U(k−1) ≥ N−1. Prefer `block_partition` when whole branches may be

@@ -272,6 +272,16 @@ TEST_CASE("one worker owns everything, in runs as long as a run can be")
     CHECK(plan.runs.size() == 4'900'000'000 / sdp::pattern_run::most + 1);
 }
 
+TEST_CASE("a local tensor beyond what a run can address is refused")
+{
+    sdp::model m;
+    m.add_parameter("vast", {sdp::index_t {1} << 36});
+    const sdp::residency residents(m, sdp::assignment(m, 1), sdp::forward_masking {});
+    CHECK(unit::flaw([&] { (void)sdp::make_overlap_plan(m, residents, sdp::subnetwork(m, residents, 0)); },
+              {"'vast'", "rank 0", "68719476736", "2^36"})
+        == "");
+}
+
 TEST_CASE("more than 2^32 rows do not become as many pieces")
 {
     sdp::model tall;
