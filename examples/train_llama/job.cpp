@@ -3,6 +3,7 @@
 #include "llama.hpp"
 #include "partition.hpp"
 
+#include <fstream>
 #include <iostream>
 
 namespace trainer {
@@ -15,6 +16,9 @@ job prepare(int argc, char** argv, int workers)
         o.workers = workers > 0 ? workers : 4;
     if (workers > 0 && o.workers != workers)
         sdp::detail::fail<usage_error>("--workers ", o.workers, " differs from the number of MPI ranks, ", workers);
+    // What cannot be written is better found before the training than after it.
+    if (!o.summary.empty() && !std::ofstream(o.summary, std::ios::app))
+        sdp::detail::fail("cannot write the summary to '", o.summary, "'");
     (void)chosen_partition(o)(describe(o.shape).model, o.workers);
     out.data = std::make_shared<text>(o.data);
     for (int rank = 0; rank < o.workers; ++rank)
@@ -49,10 +53,10 @@ int report(const outcome& result)
 
 void publish(const options& o, const run_report& r)
 {
-    if (!o.summary.empty())
-        write_summary(o.summary, o, r);
     if (!r.sample.empty())
         std::cout << r.sample << std::endl;
+    if (!o.summary.empty())
+        write_summary(o.summary, o, r);
 }
 
 } // namespace trainer

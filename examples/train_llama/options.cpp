@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <cstring>
 #include <map>
 
@@ -36,8 +37,8 @@ namespace {
             fail<usage_error>("--heads ", s.heads, " is not a multiple of --kv-heads ", s.kv_heads);
         if (!(o.coverage > 0 && o.coverage <= 1))
             fail<usage_error>("--coverage ", o.coverage, " is not in (0, 1]");
-        if (!(o.learning_rate > 0))
-            fail<usage_error>("--lr ", o.learning_rate, " is not above 0");
+        if (!(o.learning_rate > 0) || !std::isfinite(o.learning_rate))
+            fail<usage_error>("--lr ", o.learning_rate, " is not a finite number above 0");
         if (o.rescale != rescaling::none && o.partition != partition_kind::none && o.masking == masking_kind::backward)
             fail<usage_error>(
                 "--rescale makes up for what is absent from the forward pass, and under --masking backward nothing is");

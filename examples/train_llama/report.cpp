@@ -24,6 +24,7 @@ void write_summary(const std::string& path, const options& o, const run_report& 
     json out {{"method", method_name(o)}, {"steps", r.steps}, {"interrupted", r.interrupted}};
     const auto best = std::ranges::min_element(r.held_out, {}, &std::pair<int, double>::second);
     out["final_heldout_loss"] = r.held_out.back().second;
+    out["final_heldout_step"] = r.held_out.back().first; // before `steps` after an interruption
     out["best_heldout_loss"] = best->second;
     out["tokens_per_second"] = r.tokens_per_second;
     out["full_parameters"] = r.full_parameters;

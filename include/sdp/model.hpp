@@ -4,7 +4,8 @@
 /// @brief The declarative description of a model: parameters, neuron groups and blocks. No tensors, no tracer.
 ///
 /// Two statements are enough for MLPs, gated MLPs, convolutions with their batch-norm, multi-head and grouped-query
-/// attention and whole residual blocks: "axis a of parameter P is neuron group G" and "parameter P lies in block B".
+/// attention and whole residual blocks: "this axis of the parameter counts those neurons" and
+/// "the parameter belongs to that block".
 /// A parameter about which neither is said is pinned: every worker holds it.
 
 #include <sdp/tensor.hpp>
@@ -108,11 +109,11 @@ public:
         for (const index_t extent : shape)
             if (extent < 1)
                 detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
-        index_t room = std::numeric_limits<index_t>::max();
+        index_t room = std::numeric_limits<index_t>::max() - size_;
         for (const index_t extent : shape)
             room /= extent;
         if (room == 0)
-            detail::fail("parameter '", name, "' has shape ", shape, ", which has more elements than 2^63 − 1");
+            detail::fail("parameter '", name, "' has shape ", shape, ", with which the model has more than 2^63 − 1 elements");
         if (where.within && index_of(*where.within) >= blocks_.size())
             detail::fail("parameter '", name, "' lies in block number ", index_of(*where.within), ", but only ", blocks_.size(),
                 " blocks are declared");
@@ -120,6 +121,7 @@ public:
             check_axis(name, shape, where.axes, i);
 
         const index_t size = shape.product();
+        size_ += size;
         for (const auto& axis : where.axes)
             elements_per_neuron_[index_of(axis.group)] += size / groups_[index_of(axis.group)].neurons;
         if (where.within)
@@ -192,13 +194,7 @@ public:
     }
 
     /// Elements of the whole model.
-    [[nodiscard]] index_t size() const noexcept
-    {
-        index_t out = 0;
-        for (const auto& p : parameters_)
-            out += p.size();
-        return out;
-    }
+    [[nodiscard]] index_t size() const noexcept { return size_; }
 
     /// Elements of the parameters that may be split.
     [[nodiscard]] index_t maskable_size() const noexcept
@@ -252,12 +248,15 @@ private:
                     " neurons of group '", g.name, "' do not divide");
             per_neuron = extent / g.neurons;
         }
-        if (per_neuron * g.neurons != extent)
+        const bool countable = per_neuron <= std::numeric_limits<index_t>::max() / g.neurons;
+        if (!countable || per_neuron * g.neurons != extent)
             detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", but group '", g.name, "' has ",
-                g.neurons, " neurons of ", per_neuron, " elements, which is ", per_neuron * g.neurons);
+                g.neurons, " neurons of ", per_neuron, " elements, which is ",
+                countable ? detail::text(per_neuron * g.neurons) : "more");
     }
 
     std::vector<parameter> parameters_;
+    index_t size_ = 0;
     std::vector<neuron_group> groups_;
     std::vector<block> blocks_;
     std::vector<index_t> elements_per_neuron_;

@@ -158,7 +158,20 @@ TEST_CASE("a shape whose elements cannot be counted is refused, the largest that
               },
               {"'one more'"})
         == "");
-    CHECK_NOTHROW(m.add_parameter("largest", {std::numeric_limits<sdp::index_t>::max()}));
+    CHECK_NOTHROW(m.add_parameter("largest", {std::numeric_limits<sdp::index_t>::max() - 5}));
+    CHECK_NOTHROW(m.add_parameter("what is left", {5}));
+    CHECK(m.size() == std::numeric_limits<sdp::index_t>::max());
+    CHECK(unit::flaw([&] { m.add_parameter("one above", {1}); }, {"'one above'", "2^63"}) == "");
+
+    sdp::model wide;
+    const auto g = wide.add_group("g", sdp::index_t {1} << 32);
+    // The product of the two wraps around to the extent.
+    CHECK(unit::flaw(
+              [&] {
+                  wide.add_parameter("wraps", {sdp::index_t {1} << 32}, {.axes = {{0, g, (sdp::index_t {1} << 32) + 1}}});
+              },
+              {"'wraps'", "axis 0", "'g'"})
+        == "");
 }
 
 TEST_CASE("a refused declaration leaves no trace")

@@ -203,7 +203,8 @@ namespace detail {
             | ranges::views::filter([&](std::size_t b) { return matches(pattern, m.blocks()[b].name); })
             | ranges::views::transform([](std::size_t b) { return block_id(b); }) | ranges::to<std::vector>();
         if (out.empty())
-            fail("no block is called '", pattern, "'; the model declares ", m.blocks().size(), " blocks");
+            fail(m.blocks().empty() ? "there is nothing to split for a block partition: " : "", "no block is called '", pattern,
+                "'; the model declares ", m.blocks().size(), " blocks");
         return out;
     }
 

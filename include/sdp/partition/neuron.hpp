@@ -116,7 +116,8 @@ namespace detail {
             | ranges::views::filter([&](std::size_t g) { return matches(pattern, m.groups()[g].name); })
             | ranges::views::transform([](std::size_t g) { return group_id(g); }) | ranges::to<std::vector>();
         if (out.empty())
-            fail("no neuron group is called '", pattern, "'; the model declares ", m.groups().size(), " groups");
+            fail(m.groups().empty() ? "there is nothing to split for a neuron partition: " : "", "no neuron group is called '",
+                pattern, "'; the model declares ", m.groups().size(), " groups");
         return out;
     }
 
