@@ -4,19 +4,11 @@
 /// @brief One worker's view of the model: the compact local tensors it keeps, and how they map to the full ones.
 
 #include <sdp/masking/regime.hpp>
+#include <sdp/slab.hpp>
 
-#include <cstring>
-#include <optional>
 #include <vector>
 
 namespace sdp {
-
-/// A half-open stretch of one axis, in indices of the full tensor.
-struct interval {
-    index_t begin = 0;
-    index_t end = 0;
-    friend bool operator==(const interval&, const interval&) = default;
-};
 
 /// How a worker keeps the values of a parameter that it stores but trains only in part (backward masking).
 ///
@@ -25,31 +17,6 @@ struct interval {
 /// frozen rest is kept in further tensors without gradients: nothing is computed to be thrown away. Under forward masking
 /// the two are the same.
 enum class value_layout : std::uint8_t { whole, split };
-
-/// One local tensor: a product of selected indices on every axis of one parameter, kept row-major in ascending order.
-struct slab {
-    parameter_id parameter {};
-    bool trained = false; ///< it has a gradient
-    std::vector<std::vector<interval>> axes; ///< what is selected on each axis of the full tensor
-    extents shape; ///< local extents: the sizes of the selections
-    extents full_shape; ///< of the parameter
-
-    [[nodiscard]] index_t size() const noexcept { return shape.product(); }
-
-    /// Local index on an axis of a full index that is selected, or −1.
-    [[nodiscard]] index_t local(std::size_t axis, index_t full) const noexcept
-    {
-        index_t before = 0;
-        for (const auto& i : axes[axis]) {
-            if (full < i.begin)
-                return -1;
-            if (full < i.end)
-                return before + full - i.begin;
-            before += i.end - i.begin;
-        }
-        return -1;
-    }
-};
 
 /// What one worker stores and trains.
 class subnetwork {
@@ -219,115 +186,5 @@ private:
     std::vector<std::vector<interval>> stored_neurons_, trained_neurons_;
     std::vector<bool> stored_blocks_, trained_blocks_;
 };
-
-namespace detail {
-
-    /// Calls `visit(local_offset, full_offset, length)` for every stretch of a slab that is consecutive in both tensors on
-    /// the last axis; offsets count along the strides of the two tensors.
-    template <class Visit>
-    void for_each_stretch(const slab& s, const extents& local_strides, const extents& full_strides, Visit visit)
-    {
-        const auto walk = [&](auto& self, std::size_t axis, index_t local, index_t full) -> void {
-            if (axis == s.axes.size()) {
-                visit(local, full, index_t {1});
-                return;
-            }
-            for (const auto& i : s.axes[axis]) {
-                if (axis + 1 == s.axes.size()) {
-                    visit(local, full + i.begin * full_strides[axis], i.end - i.begin);
-                    local += (i.end - i.begin) * local_strides[axis];
-                    continue;
-                }
-                for (index_t at = i.begin; at < i.end; ++at, local += local_strides[axis])
-                    self(self, axis + 1, local, full + at * full_strides[axis]);
-            }
-        };
-        walk(walk, 0, 0, 0);
-    }
-
-    enum class direction : std::uint8_t { to_local, to_full };
-
-    template <class T> void copy_stretch(T* to, index_t to_stride, const T* from, index_t from_stride, index_t length)
-    {
-        if (to_stride == 1 && from_stride == 1)
-            std::memcpy(to, from, static_cast<std::size_t>(length) * sizeof(T));
-        else
-            for (index_t i = 0; i < length; ++i)
-                to[i * to_stride] = from[i * from_stride];
-    }
-
-    template <class T> void copy_slab(tensor_view full, tensor_view local, const slab& s, direction way)
-    {
-        const index_t full_step = full.strides.empty() ? 1 : full.strides[full.strides.size() - 1];
-        const index_t local_step = local.strides.empty() ? 1 : local.strides[local.strides.size() - 1];
-        for_each_stretch(s, local.strides, full.strides, [&](index_t at_local, index_t at_full, index_t length) {
-            T* const here = static_cast<T*>(local.data) + at_local;
-            T* const there = static_cast<T*>(full.data) + at_full;
-            if (way == direction::to_local)
-                copy_stretch(here, local_step, there, full_step, length);
-            else
-                copy_stretch(there, full_step, here, local_step, length);
-        });
-    }
-
-    /// The view with that shape, if it has it: a flat buffer takes the shape it is used with.
-    [[nodiscard]] inline std::optional<tensor_view> fit(tensor_view view, const extents& shape)
-    {
-        if (view.flat && view.size() == shape.product()) {
-            view.shape = shape;
-            view.strides = row_major_strides(shape);
-            view.flat = false;
-        }
-        if (view.space != memory_space::host || view.shape != shape)
-            return std::nullopt;
-        return view;
-    }
-
-    [[noreturn]] inline void fail_to_fit(const tensor_view& view, const extents& shape, std::string_view what)
-    {
-        if (view.space != memory_space::host)
-            fail(what, " is not in host memory; expected a host tensor");
-        fail(what, " has shape ", view.shape, "; expected ", shape);
-    }
-
-    [[nodiscard]] inline tensor_view shaped(const tensor_view& view, const extents& shape, std::string_view what)
-    {
-        if (const auto fitting = fit(view, shape))
-            return *fitting;
-        fail_to_fit(view, shape, what);
-    }
-
-    inline void copy_slab(const tensor_view& full, const tensor_view& local, const slab& s, direction way)
-    {
-        const auto there = shaped(full, s.full_shape, "the full tensor");
-        const auto here = shaped(local, s.shape, "the local tensor");
-        if (there.type != here.type)
-            fail("the full tensor holds ", name_of(there.type), " and the local one ", name_of(here.type), "; expected the same");
-        switch (here.type) {
-        case element_type::f32:
-            return copy_slab<float>(there, here, s, way);
-        case element_type::f64:
-            return copy_slab<double>(there, here, s, way);
-        case element_type::f16:
-        case element_type::bf16:
-            return copy_slab<std::uint16_t>(there, here, s, way);
-        }
-    }
-
-} // namespace detail
-
-/// Copies the selected elements of a full tensor into the local one.
-/// @throws sdp::error unless `full` has the full shape, `local` the slab's, and both the same element type
-template <viewable Full, viewable Local> void slice(const Full& full, const Local& local, const slab& s)
-{
-    detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_local);
-}
-
-/// Copies the local tensor to where its elements are in the full one, and leaves the others alone.
-/// @throws sdp::error as `slice`
-template <viewable Local, viewable Full> void unslice(const Local& local, const Full& full, const slab& s)
-{
-    detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_full);
-}
 
 } // namespace sdp
