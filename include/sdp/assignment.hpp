@@ -6,31 +6,13 @@
 #include <sdp/model.hpp>
 #include <sdp/rank_set.hpp>
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
-#include <map>
+#include <span>
+#include <vector>
 
 namespace sdp {
-
-namespace detail {
-    /// Distinct rank sets under small numbers. A model has far fewer distinct sets than units.
-    class rank_set_table {
-    public:
-        std::uint32_t add(const rank_set& set)
-        {
-            const auto [at, added] = numbers_.emplace(set, static_cast<std::uint32_t>(sets_.size()));
-            if (added)
-                sets_.push_back(set);
-            return at->second;
-        }
-        [[nodiscard]] const rank_set& operator[](std::uint32_t number) const noexcept { return sets_[number]; }
-        [[nodiscard]] std::size_t size() const noexcept { return sets_.size(); }
-
-    private:
-        std::map<rank_set, std::uint32_t> numbers_;
-        std::vector<rank_set> sets_;
-    };
-} // namespace detail
 
 /// A run of consecutive neurons of one group that is assigned as a whole.
 struct neuron_unit {
@@ -62,11 +44,13 @@ public:
             blocks_.push_back({b.name, false, number});
     }
 
-    /// One unit as it is stored: its neurons and the number of its holder set.
+    /// Units as they are stored: the neurons, and the number of their holder set. Mostly one unit; a design that gives
+    /// many units to few holder sets writes neighbours with the same holders as one entry.
     struct unit {
         index_t begin = 0;
         index_t end = 0;
         std::uint32_t holders = 0;
+        std::uint32_t count = 1; ///< how many units it stands for
         friend bool operator==(const unit&, const unit&) = default;
     };
 
@@ -78,17 +62,48 @@ public:
             detail::fail("neuron group number ", index_of(id), " was assigned, but the model has ", groups_.size());
         auto& g = groups_[index_of(id)];
         std::vector<unit> out;
+        out.reserve(units.size());
         index_t next = 0;
         for (const auto& u : units) {
-            if (u.begin != next || u.end <= u.begin)
-                detail::fail("neuron group '", g.name, "': unit [", u.begin, ", ", u.end, ") does not continue at neuron ", next);
-            check_holders(detail::text("neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ")"), u.holders);
+            check_continues(g, next, u.begin, u.end);
+            check_holders(
+                [&] { return detail::text("neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ")"); }, u.holders);
             out.push_back({u.begin, u.end, sets_.add(u.holders)});
             next = u.end;
         }
-        if (next != g.neurons)
-            detail::fail("neuron group '", g.name, "': the units end at neuron ", next, ", but it has ", g.neurons);
+        check_end(g, next);
         g.units = std::move(out);
+        g.partitioned = true;
+    }
+
+    /// Adds a holder set, to be named by its number in `assign`: for designs with few sets and many units.
+    /// @throws sdp::error if it is empty or has a rank outside the world
+    std::uint32_t add_holders(const rank_set& holders)
+    {
+        check_holders([] { return std::string("a holder set"); }, holders);
+        return sets_.add(holders);
+    }
+
+    /// As above, with holder sets that `add_holders` numbered.
+    /// @throws sdp::error if the units do not cover the group, or a holder set has no such number
+    void assign(group_id id, std::vector<unit> units)
+    {
+        if (index_of(id) >= groups_.size())
+            detail::fail("neuron group number ", index_of(id), " was assigned, but the model has ", groups_.size());
+        auto& g = groups_[index_of(id)];
+        index_t next = 0;
+        for (const auto& u : units) {
+            check_continues(g, next, u.begin, u.end);
+            if (u.holders >= sets_.size())
+                detail::fail("neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ") are held by set number ",
+                    u.holders, ", but only ", sets_.size(), " sets were added");
+            if (u.count < 1)
+                detail::fail(
+                    "neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ") stand for 0 units; expected at least 1");
+            next = u.end;
+        }
+        check_end(g, next);
+        g.units = std::move(units);
         g.partitioned = true;
     }
 
@@ -99,12 +114,17 @@ public:
         if (index_of(id) >= blocks_.size())
             detail::fail("block number ", index_of(id), " was assigned, but the model has ", blocks_.size());
         auto& b = blocks_[index_of(id)];
-        check_holders(detail::text("block '", b.name, "'"), holders);
+        check_holders([&] { return detail::text("block '", b.name, "'"); }, holders);
         b.holders = sets_.add(holders);
         b.partitioned = true;
     }
 
     [[nodiscard]] int world() const noexcept { return world_; }
+
+    /// The distinct holder sets, by the numbers that units have. Some may be nobody's any more.
+    [[nodiscard]] const rank_set& holders(std::uint32_t number) const noexcept { return sets_[number]; }
+    [[nodiscard]] std::size_t holder_set_count() const noexcept { return sets_.size(); }
+    [[nodiscard]] std::uint32_t holders_number(block_id id) const noexcept { return blocks_[index_of(id)].holders; }
 
     /// The units of a group; a pinned group is one unit held by all.
     [[nodiscard]] std::span<const unit> units(group_id id) const noexcept { return groups_[index_of(id)].units; }
@@ -149,16 +169,26 @@ private:
         std::uint32_t holders;
     };
 
-    void check_holders(const std::string& what, const rank_set& holders) const
+    template <class What> void check_holders(What what, const rank_set& holders) const
     {
         if (holders.empty())
-            detail::fail(what, " has no holder; expected at least one");
-        if (!rank_set::all(world_).includes(holders))
-            detail::fail(what, " is held by ranks ", holders.ranks(), ", but the world has ", world_, " workers");
+            detail::fail(what(), " has no holder; expected at least one");
+        if (holders.intervals().back().end > world_)
+            detail::fail(what(), " is held by ranks ", holders.ranks(), ", but the world has ", world_, " workers");
+    }
+    static void check_continues(const group_entry& g, index_t next, index_t begin, index_t end)
+    {
+        if (begin != next || end <= begin)
+            detail::fail("neuron group '", g.name, "': unit [", begin, ", ", end, ") does not continue at neuron ", next);
+    }
+    static void check_end(const group_entry& g, index_t next)
+    {
+        if (next != g.neurons)
+            detail::fail("neuron group '", g.name, "': the units end at neuron ", next, ", but it has ", g.neurons);
     }
 
     int world_;
-    detail::rank_set_table sets_;
+    detail::number_table<rank_set> sets_; ///< holder sets: far fewer than units
     std::vector<group_entry> groups_;
     std::vector<block_entry> blocks_;
 };

@@ -61,15 +61,16 @@ namespace detail {
     /// Calls `visit(part)` for every parameter and class.
     template <class Visit> void for_each_class(const model& m, const residency& r, Visit visit)
     {
-        auto classes = r.classes();
+        strip_cutter cutter(m, r, [](const residents&) { return true; });
         std::map<std::uint32_t, std::uint64_t> before, here;
         for (std::size_t p = 0; p < m.parameters().size(); ++p) {
             here.clear();
-            for (const auto& s : strips_of(m, r, classes, parameter_id(p), [](const residents&) { return true; }))
+            for (const auto& s : cutter.cut(parameter_id(p)))
                 here[s.residents] += s.elements();
             for (const auto& [number, elements] : here) {
-                const auto k = static_cast<std::uint64_t>(classes[number].trained.size());
-                visit(class_part {m.parameters()[p], classes[number], elements, before[number] % k});
+                const auto& who = cutter.classes()[number];
+                const auto k = static_cast<std::uint64_t>(who.trained.size());
+                visit(class_part {m.parameters()[p], who, elements, before[number] % k});
                 before[number] += elements;
             }
         }

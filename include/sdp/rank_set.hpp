@@ -6,10 +6,12 @@
 /// Holder sets are cyclic windows, small random subsets or "everybody"; intervals keep all three small, also with
 /// thousands of workers, where a bit per rank would not.
 
+#include <sdp/detail/number_table.hpp>
 #include <sdp/error.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <vector>
@@ -69,7 +71,31 @@ public:
     }
 
     /// Every rank of `other` is in this set.
-    [[nodiscard]] bool includes(const rank_set& other) const { return intersection(*this, other) == other; }
+    [[nodiscard]] bool includes(const rank_set& other) const noexcept
+    {
+        auto at = intervals_.begin();
+        for (const auto& i : other.intervals_) {
+            at = ending_after(at, intervals_.end(), i.begin);
+            if (at == intervals_.end() || at->begin > i.begin || at->end < i.end)
+                return false;
+        }
+        return true;
+    }
+
+    /// Some rank is in both sets.
+    [[nodiscard]] bool intersects(const rank_set& other) const noexcept
+    {
+        auto i = intervals_.begin(), j = other.intervals_.begin();
+        while (i != intervals_.end() && j != other.intervals_.end()) {
+            if (i->begin < j->end && j->begin < i->end)
+                return true;
+            if (i->end <= j->begin)
+                i = ending_after(i, intervals_.end(), j->begin);
+            else
+                j = ending_after(j, other.intervals_.end(), i->begin);
+        }
+        return false;
+    }
 
     /// The ranks in ascending order.
     [[nodiscard]] std::vector<int> ranks() const
@@ -88,11 +114,14 @@ public:
     {
         rank_set out;
         for (auto i = a.intervals_.begin(), j = b.intervals_.begin(); i != a.intervals_.end() && j != b.intervals_.end();) {
-            const int begin = std::max(i->begin, j->begin);
-            const int end = std::min(i->end, j->end);
-            if (begin < end)
-                out.intervals_.push_back({begin, end});
-            (i->end < j->end ? i : j)++;
+            if (i->end <= j->begin) {
+                i = ending_after(i, a.intervals_.end(), j->begin);
+            } else if (j->end <= i->begin) {
+                j = ending_after(j, b.intervals_.end(), i->begin);
+            } else {
+                out.intervals_.push_back({std::max(i->begin, j->begin), std::min(i->end, j->end)});
+                (i->end < j->end ? i : j)++;
+            }
         }
         return out;
     }
@@ -117,6 +146,16 @@ public:
         return out;
     }
 
+    /// For tables: equal sets have equal hashes.
+    [[nodiscard]] std::uint64_t hash() const noexcept
+    {
+        std::uint64_t out = intervals_.size();
+        for (const auto& i : intervals_)
+            out = detail::scattered(
+                out ^ (std::uint64_t {static_cast<std::uint32_t>(i.begin)} << 32) ^ static_cast<std::uint32_t>(i.end));
+        return out;
+    }
+
     friend bool operator==(const rank_set&, const rank_set&) = default;
     friend auto operator<=>(const rank_set& a, const rank_set& b)
     {
@@ -125,6 +164,20 @@ public:
     }
 
 private:
+    using position = std::vector<interval>::const_iterator;
+
+    /// The first interval from `at` on that ends after `rank`. In growing steps, so that meeting a large set with a small one
+    /// takes no walk through the large one.
+    [[nodiscard]] static position ending_after(position at, position end, int rank) noexcept
+    {
+        std::ptrdiff_t step = 1;
+        while (step < end - at && at[step - 1].end <= rank) {
+            at += step;
+            step *= 2;
+        }
+        return std::partition_point(at, at + std::min(step, end - at), [rank](const interval& i) { return i.end <= rank; });
+    }
+
     void append(int rank)
     {
         if (rank < 0)

@@ -29,9 +29,15 @@ public:
     {
         if (rank < 0 || rank >= world_)
             detail::fail("a subnetwork was asked for rank ", rank, "; expected 0 to ", world_ - 1);
+        // Once for every class, not for every run.
+        std::vector<bool> stored, trained;
+        for (std::uint32_t number = 0; number < r.classes().size(); ++number) {
+            stored.push_back(r[number].stored.contains(rank));
+            trained.push_back(r[number].trained.contains(rank));
+        }
         for (std::size_t g = 0; g < m.groups().size(); ++g) {
-            stored_neurons_.push_back(select(r, r.runs(group_id(g)), &residents::stored));
-            trained_neurons_.push_back(select(r, r.runs(group_id(g)), &residents::trained));
+            stored_neurons_.push_back(select(r.runs(group_id(g)), stored));
+            trained_neurons_.push_back(select(r.runs(group_id(g)), trained));
         }
         for (std::size_t b = 0; b < m.blocks().size(); ++b) {
             stored_blocks_.push_back(r[r.of(block_id(b))].stored.contains(rank));
@@ -94,12 +100,11 @@ public:
     }
 
 private:
-    template <class Set>
-    [[nodiscard]] std::vector<interval> select(const residency& r, std::span<const residency::run> runs, Set set) const
+    [[nodiscard]] static std::vector<interval> select(std::span<const residency::run> runs, const std::vector<bool>& classes)
     {
         std::vector<interval> out;
         for (const auto& run : runs)
-            if ((r[run.residents].*set).contains(rank_)) {
+            if (classes[run.residents]) {
                 if (!out.empty() && out.back().end == run.begin)
                     out.back().end = run.end;
                 else

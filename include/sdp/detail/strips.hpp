@@ -8,7 +8,8 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -20,96 +21,182 @@ struct strip {
     std::size_t axis = 0; ///< the last split axis; 0 if none is
     index_t inner = 1; ///< elements behind one index of `axis`
     std::uint32_t residents = 0;
-    std::vector<interval> runs; ///< on `axis`, ascending
+    std::span<const interval> runs; ///< on `axis`, ascending
+    std::uint64_t row_indices = 0; ///< of `axis`, in all runs
 
     [[nodiscard]] std::uint64_t row_count() const noexcept { return static_cast<std::uint64_t>(rows.product()); }
-    [[nodiscard]] std::uint64_t row_elements() const noexcept
-    {
-        index_t out = 0;
-        for (const auto& run : runs)
-            out += run.end - run.begin;
-        return static_cast<std::uint64_t>(out * inner);
-    }
+    [[nodiscard]] std::uint64_t row_elements() const noexcept { return row_indices * static_cast<std::uint64_t>(inner); }
     [[nodiscard]] std::uint64_t elements() const noexcept { return row_count() * row_elements(); }
 };
 
-/// The strips of a parameter whose residents are `wanted`, in the global order: row-major over the runs of the split axes
-/// before the last, then by the first run of the class.
+/// Cuts parameters into the strips whose residents are `wanted`.
 ///
 /// `wanted` must hold for a set of residents whenever it holds for a subset, because axes are intersected one by one: so a
-/// worker never looks at what it does not store, and still has the strips in everybody's order.
-template <class Wanted>
-[[nodiscard]] std::vector<strip> strips_of(
-    const model& m, const residency& r, class_table& classes, parameter_id id, Wanted wanted)
-{
-    const auto& p = m[id];
-    strip whole;
-    whole.residents = p.where.within ? r.of(*p.where.within) : 0U;
-    std::vector<neuron_axis> split;
-    for (const auto& axis : p.where.axes)
-        if (const auto runs = r.runs(axis.group); runs.size() == 1) // the same for the whole axis, so nothing is cut
-            whole.residents = classes.intersect(whole.residents, runs[0].residents);
-        else
-            split.push_back(axis);
-    if (!wanted(classes[whole.residents]))
-        return {};
-    std::sort(split.begin(), split.end(), [](const auto& a, const auto& b) { return a.axis < b.axis; });
-    whole.axis = split.empty() ? 0 : static_cast<std::size_t>(split.back().axis);
-    for (std::size_t axis = 0; axis < whole.axis; ++axis)
-        whole.rows.push_back(p.shape[axis]);
-    for (std::size_t axis = whole.axis + 1; axis < p.shape.size(); ++axis)
-        whole.inner *= p.shape[axis];
-    if (split.empty()) {
-        whole.runs.push_back({0, p.shape.empty() ? 1 : p.shape[0]});
-        return {whole};
+/// worker never looks at what it does not store, and still has the strips in everybody's order. It is asked once per class,
+/// and the runs of a group are sifted once, not for every parameter that lies on it.
+template <class Wanted> class strip_cutter {
+public:
+    /// Model and residency must outlive it.
+    strip_cutter(const model& m, const residency& r, Wanted wanted)
+        : model_(m)
+        , residency_(r)
+        , wanted_(std::move(wanted))
+        , classes_(&r.classes())
+        , sifted_(m.groups().size())
+    {
     }
 
-    std::vector<strip> boxes {whole};
-    for (std::size_t i = 0; i + 1 < split.size(); ++i) {
-        const auto at = static_cast<std::size_t>(split[i].axis);
-        std::vector<strip> next;
-        for (const auto& box : boxes)
-            for (const auto& run : r.runs(split[i].group)) {
-                const auto residents = classes.intersect(box.residents, run.residents);
-                if (!wanted(classes[residents]))
-                    continue;
-                auto& part = next.emplace_back(box);
-                part.residents = residents;
-                part.begin[at] = run.begin * split[i].elements_per_neuron;
-                part.rows[at] = (run.end - run.begin) * split[i].elements_per_neuron;
-            }
-        boxes = std::move(next);
-    }
+    [[nodiscard]] const class_table& classes() const noexcept { return classes_; }
 
-    std::vector<strip> out;
-    std::unordered_map<std::uint32_t, std::size_t> of_class;
-    for (const auto& box : boxes) {
-        of_class.clear();
-        for (const auto& run : r.runs(split.back().group)) {
-            const auto residents = classes.intersect(box.residents, run.residents);
-            const auto [at, added] = of_class.emplace(residents, out.size());
-            if (added) {
-                if (!wanted(classes[residents])) {
-                    at->second = static_cast<std::size_t>(-1);
-                    continue;
-                }
-                out.push_back(box);
-                out.back().residents = residents;
-            }
-            if (at->second != static_cast<std::size_t>(-1))
-                out[at->second].runs.push_back(
-                    {run.begin * split.back().elements_per_neuron, run.end * split.back().elements_per_neuron});
+    /// The strips of a parameter in the global order: row-major over the runs of the split axes before the last, then by the
+    /// first run of the class. Valid until the next call.
+    [[nodiscard]] std::span<const strip> cut(parameter_id id)
+    {
+        strips_.clear();
+        intervals_.clear();
+        const auto& p = model_[id];
+        strip whole;
+        whole.residents = p.where.within ? residency_.of(*p.where.within) : class_table::pinned;
+        std::vector<neuron_axis> split;
+        for (const auto& axis : p.where.axes)
+            if (const auto runs = residency_.runs(axis.group); runs.size() == 1) // the same for the whole axis: nothing is cut
+                whole.residents = classes_.intersect(whole.residents, runs[0].residents);
+            else
+                split.push_back(axis);
+        if (!wanted(whole.residents))
+            return {};
+        std::sort(split.begin(), split.end(), [](const auto& a, const auto& b) { return a.axis < b.axis; });
+        whole.axis = split.empty() ? 0 : static_cast<std::size_t>(split.back().axis);
+        for (std::size_t axis = 0; axis < whole.axis; ++axis)
+            whole.rows.push_back(p.shape[axis]);
+        for (std::size_t axis = whole.axis + 1; axis < p.shape.size(); ++axis)
+            whole.inner *= p.shape[axis];
+        if (split.empty()) {
+            intervals_.push_back({0, p.shape.empty() ? 1 : p.shape[0]});
+            whole.runs = intervals_;
+            whole.row_indices = static_cast<std::uint64_t>(intervals_[0].end);
+            strips_.push_back(whole);
+            return strips_;
         }
-    }
-    return out;
-}
 
-/// Local indices on one axis of a slab, found by bisection.
+        std::vector<strip> boxes {whole};
+        for (std::size_t i = 0; i + 1 < split.size(); ++i) {
+            const auto at = static_cast<std::size_t>(split[i].axis);
+            std::vector<strip> next;
+            for (const auto& box : boxes)
+                for (const auto& run : runs_of(split[i].group)) {
+                    const auto residents = classes_.intersect(box.residents, run.residents);
+                    if (!wanted(residents))
+                        continue;
+                    auto& part = next.emplace_back(box);
+                    part.residents = residents;
+                    part.begin[at] = run.begin * split[i].elements_per_neuron;
+                    part.rows[at] = (run.end - run.begin) * split[i].elements_per_neuron;
+                }
+            boxes = std::move(next);
+        }
+
+        std::vector<std::size_t> ends; // of the runs of each strip
+        for (const auto& box : boxes)
+            cut_last(box, split.back(), ends);
+        for (std::size_t i = 0, begin = 0; i < strips_.size(); begin = ends[i], ++i)
+            strips_[i].runs = std::span<const interval>(intervals_).subspan(begin, ends[i] - begin);
+        return strips_;
+    }
+
+private:
+    static constexpr auto none = static_cast<std::uint32_t>(-1);
+
+    /// Sorts the runs of a box by class: counted first, so that all of them fit into one array.
+    void cut_last(const strip& box, const neuron_axis& axis, std::vector<std::size_t>& ends)
+    {
+        const auto runs = runs_of(axis.group);
+        const std::size_t first = strips_.size();
+        met_.clear();
+        for (const auto& run : runs) {
+            const auto residents = classes_.intersect(box.residents, run.residents);
+            met_.push_back(residents);
+            if (residents >= strip_of_.size())
+                strip_of_.resize(std::max(classes_.size(), 2 * strip_of_.size()), none);
+            auto& number = strip_of_[residents];
+            if (number == none && wanted(residents)) {
+                number = static_cast<std::uint32_t>(strips_.size());
+                strips_.push_back(box);
+                strips_.back().residents = residents;
+                ends.push_back(0);
+            }
+            if (number != none)
+                ++ends[number];
+        }
+        std::size_t next = intervals_.size();
+        for (std::size_t i = first; i < strips_.size(); ++i) // counts become beginnings, and then, as runs are put there, ends
+            next += std::exchange(ends[i], next);
+        intervals_.resize(next);
+        const index_t per_neuron = axis.elements_per_neuron;
+        for (std::size_t i = 0; i < runs.size(); ++i)
+            if (const auto number = strip_of_[met_[i]]; number != none) {
+                const interval run {runs[i].begin * per_neuron, runs[i].end * per_neuron};
+                intervals_[ends[number]++] = run;
+                strips_[number].row_indices += static_cast<std::uint64_t>(run.end - run.begin);
+            }
+        for (std::size_t i = first; i < strips_.size(); ++i)
+            strip_of_[strips_[i].residents] = none;
+    }
+
+    [[nodiscard]] bool wanted(std::uint32_t number)
+    {
+        if (number >= known_.size())
+            known_.resize(std::max(classes_.size(), 2 * known_.size()), unknown);
+        auto& known = known_[number];
+        if (known == unknown)
+            known = wanted_(classes_[number]) ? yes : no;
+        return known == yes;
+    }
+
+    /// The runs of a group without those that have no wanted class.
+    [[nodiscard]] std::span<const residency::run> runs_of(group_id id)
+    {
+        const auto all = residency_.runs(id);
+        auto& s = sifted_[index_of(id)];
+        if (!s.done) {
+            s.done = true;
+            for (const auto& run : all)
+                if (wanted(run.residents))
+                    s.kept.push_back(run);
+            s.all = s.kept.size() == all.size();
+            if (s.all)
+                s.kept = {}; // no copy of what is there already
+        }
+        return s.all ? all : std::span<const residency::run>(s.kept);
+    }
+
+    struct sifted_runs {
+        bool done = false;
+        bool all = false; ///< nothing was dropped, and so nothing is kept
+        std::vector<residency::run> kept;
+    };
+
+    enum answer : std::uint8_t { unknown, no, yes };
+
+    const model& model_;
+    const residency& residency_;
+    Wanted wanted_;
+    class_table classes_; ///< grows by what intersections make
+    std::vector<answer> known_; ///< by class
+    std::vector<sifted_runs> sifted_; ///< by group
+    std::vector<strip> strips_;
+    std::vector<interval> intervals_; ///< the runs of the strips, one strip after another
+    std::vector<std::uint32_t> met_; ///< class of each run of the box at hand
+    std::vector<std::uint32_t> strip_of_; ///< by class, for the box at hand
+};
+
+/// Local indices on one axis of a slab. Look-ups mostly ascend, so each starts where the one before ended.
 class axis_map {
 public:
     explicit axis_map(const std::vector<interval>& selected)
         : selected_(&selected)
     {
+        before_.reserve(selected.size());
         index_t before = 0;
         for (const auto& i : selected) {
             before_.push_back(before);
@@ -118,18 +205,28 @@ public:
     }
 
     /// The local index of a full one, or −1 if it is not selected.
-    [[nodiscard]] index_t operator()(index_t full) const noexcept
+    [[nodiscard]] index_t operator()(index_t full) noexcept
     {
-        const auto after = std::upper_bound(
-            selected_->begin(), selected_->end(), full, [](index_t x, const interval& i) { return x < i.begin; });
-        if (after == selected_->begin() || full >= std::prev(after)->end)
+        const auto size = static_cast<std::ptrdiff_t>(selected_->size());
+        const auto ends_before = [full](const interval& i) { return i.end <= full; };
+        if (at_ > 0 && !ends_before((*selected_)[static_cast<std::size_t>(at_ - 1)]))
+            at_ = 0;
+        const auto all = selected_->begin();
+        std::ptrdiff_t step = 1;
+        while (step < size - at_ && ends_before(all[at_ + step - 1])) {
+            at_ += step;
+            step *= 2;
+        }
+        at_ = std::partition_point(all + at_, all + at_ + std::min(step, size - at_), ends_before) - all;
+        if (at_ == size || all[at_].begin > full)
             return -1;
-        return before_[static_cast<std::size_t>(after - selected_->begin()) - 1] + full - std::prev(after)->begin;
+        return before_[static_cast<std::size_t>(at_)] + full - all[at_].begin;
     }
 
 private:
     const std::vector<interval>* selected_;
     std::vector<index_t> before_;
+    std::ptrdiff_t at_ = 0; ///< the last look-up's interval
 };
 
 } // namespace sdp::detail

@@ -14,6 +14,7 @@ namespace sdp {
 /// the fresh values for their next forward. Prefer it to `forward_masking` when bias is not acceptable. Source: regime:
 /// paper; how the values get back: ours.
 struct backward_masking {
+    static constexpr bool by_holders_alone = true;
     [[nodiscard]] rank_set stored_by(const unit_view& unit) const { return rank_set::all(unit.world); }
     [[nodiscard]] rank_set trained_by(const unit_view& unit) const { return unit.holders; }
 };

@@ -14,6 +14,7 @@ namespace sdp {
 /// the paper finds that this regularises. Prefer it to `backward_masking` when memory or compute is what you lack. Source:
 /// paper.
 struct forward_masking {
+    static constexpr bool by_holders_alone = true;
     [[nodiscard]] rank_set stored_by(const unit_view& unit) const { return unit.holders; }
     [[nodiscard]] rank_set trained_by(const unit_view& unit) const { return unit.holders; }
 };

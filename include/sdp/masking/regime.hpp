@@ -10,10 +10,12 @@
 
 #include <sdp/assignment.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string_view>
-#include <unordered_map>
 
 namespace sdp {
 
@@ -51,51 +53,84 @@ concept masking_regime = requires(const R& r, const unit_view& u)
 struct residents {
     rank_set stored;
     rank_set trained;
+    /// For tables: equal residents have equal hashes.
+    [[nodiscard]] std::uint64_t hash() const noexcept { return detail::scattered(stored.hash()) ^ trained.hash(); }
     friend bool operator==(const residents&, const residents&) = default;
 };
 
+/// A regime that says `static constexpr bool by_holders_alone = true` promises to look at nothing of a unit but its holders
+/// and the world. It is then asked once per holder set and not once per unit, which a large model notices.
+template <class R>
+inline constexpr bool by_holders_alone = [] {
+    if constexpr (requires {
+                      {
+                          R::by_holders_alone
+                          } -> std::convertible_to<bool>;
+                  })
+        return static_cast<bool>(R::by_holders_alone);
+    else
+        return false;
+}();
+
 namespace detail {
 
-    /// Distinct residents under small numbers, with their intersections remembered.
+    /// Distinct residents under small numbers, with their intersections remembered. Number 0 is pinned.
     class class_table {
     public:
-        std::uint32_t add(const rank_set& stored, const rank_set& trained)
+        static constexpr std::uint32_t pinned = 0;
+
+        explicit class_table(int world) { add({rank_set::all(world), rank_set::all(world)}); }
+
+        /// Continues a table that outlives this one, without copying it.
+        explicit class_table(const class_table* base)
+            : base_(base)
+            , before_(static_cast<std::uint32_t>(base->size()))
         {
-            const auto key = pair(sets_.add(stored), sets_.add(trained));
-            const auto [at, added] = numbers_.emplace(key, static_cast<std::uint32_t>(classes_.size()));
-            if (added)
-                classes_.push_back({stored, trained});
-            return at->second;
+        }
+
+        std::uint32_t add(const residents& who)
+        {
+            if (base_ != nullptr)
+                if (const auto known = base_->find(who))
+                    return *known;
+            return before_ + own_.add(who);
         }
 
         /// The class of an element that lies in units of both classes.
         std::uint32_t intersect(std::uint32_t a, std::uint32_t b)
         {
-            if (a == b)
+            if (a == b || b == pinned)
                 return a;
-            const auto [at, added] = met_.emplace(pair(std::min(a, b), std::max(a, b)), 0U);
+            if (a == pinned)
+                return b;
+            const auto [number, added] = met_.emplace(a, b);
             if (added) {
-                const auto number = add(
-                    intersection(classes_[a].stored, classes_[b].stored), intersection(classes_[a].trained, classes_[b].trained));
-                met_[pair(std::min(a, b), std::max(a, b))] = number;
-                return number;
+                const auto &x = (*this)[a], &y = (*this)[b];
+                *number = add({intersection(x.stored, y.stored), intersection(x.trained, y.trained)});
             }
-            return at->second;
+            return *number;
         }
 
-        [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept { return classes_[number]; }
-        [[nodiscard]] std::size_t size() const noexcept { return classes_.size(); }
+        [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept
+        {
+            return number < before_ ? (*base_)[number] : own_[number - before_];
+        }
+        [[nodiscard]] std::size_t size() const noexcept { return before_ + own_.size(); }
 
     private:
-        [[nodiscard]] static std::uint64_t pair(std::uint32_t a, std::uint32_t b) noexcept
+        [[nodiscard]] std::optional<std::uint32_t> find(const residents& who) const
         {
-            return (std::uint64_t {a} << 32) | b;
+            if (base_ != nullptr)
+                if (const auto known = base_->find(who))
+                    return known;
+            const auto own = own_.find(who);
+            return own ? std::optional(before_ + *own) : std::nullopt;
         }
 
-        rank_set_table sets_;
-        std::unordered_map<std::uint64_t, std::uint32_t> numbers_;
-        std::unordered_map<std::uint64_t, std::uint32_t> met_;
-        std::vector<residents> classes_;
+        const class_table* base_ = nullptr;
+        std::uint32_t before_ = 0; ///< classes of the base when this table began
+        number_table<residents> own_;
+        pair_table met_;
     };
 
 } // namespace detail
@@ -116,38 +151,52 @@ public:
     template <masking_regime R>
     residency(const model& m, const assignment& a, const R& regime)
         : world_(a.world())
+        , classes_(a.world())
     {
         if (a.group_count() != m.groups().size() || a.block_count() != m.blocks().size())
             detail::fail("the assignment has ", a.group_count(), " neuron groups and ", a.block_count(), " blocks, the model ",
                 m.groups().size(), " and ", m.blocks().size(), "; expected an assignment of this model");
         const auto everyone = rank_set::all(world_);
-        classes_.add(everyone, everyone); // number 0: pinned
         const auto classify = [&](std::string_view name, bool is_block, const rank_set& holders) {
             const unit_view unit {name, is_block, holders, world_};
-            const rank_set stored = regime.stored_by(unit);
-            const rank_set trained = regime.trained_by(unit);
+            residents who {regime.stored_by(unit), regime.trained_by(unit)};
             const std::string_view kind = is_block ? "block '" : "neuron group '";
-            if (!everyone.includes(stored))
-                detail::fail(kind, name, "' is stored by ranks ", stored.ranks(), ", but the world has ", world_, " workers");
-            if (!stored.includes(trained))
-                detail::fail(kind, name, "' is trained by ranks ", trained.ranks(), " but stored only by ", stored.ranks(),
-                    "; who trains must also store");
-            if (trained.empty())
+            if (!everyone.includes(who.stored))
+                detail::fail(kind, name, "' is stored by ranks ", who.stored.ranks(), ", but the world has ", world_, " workers");
+            if (!who.stored.includes(who.trained))
+                detail::fail(kind, name, "' is trained by ranks ", who.trained.ranks(), " but stored only by ",
+                    who.stored.ranks(), "; who trains must also store");
+            if (who.trained.empty())
                 detail::fail(kind, name, "' is trained by nobody; expected at least one rank");
-            return classes_.add(stored, trained);
+            return classes_.add(who);
         };
-        for (std::size_t g = 0; g < a.group_count(); ++g) {
+        // A regime is a pure function, so it is asked once for each holder set of a group, or of all that is split.
+        struct answer {
+            std::uint32_t question = 0;
+            std::uint32_t number = 0;
+        };
+        std::vector<answer> answers(a.holder_set_count());
+        std::uint32_t question = 1;
+        const auto ask = [&](std::string_view name, bool is_block, std::uint32_t holders) {
+            auto& known = answers[holders];
+            if (known.question != question)
+                known = {question, classify(name, is_block, a.holders(holders))};
+            return known.number;
+        };
+        const auto next_name = [&] { question += by_holders_alone<R> ? 0U : 1U; };
+        for (std::size_t g = 0; g < a.group_count(); ++g, next_name()) {
             auto& runs = groups_.emplace_back();
+            runs.reserve(a.units(group_id(g)).size());
             for (const auto& unit : a.units(group_id(g))) {
-                const auto number = classify(m.groups()[g].name, false, a.holders(unit));
+                const auto number = ask(m.groups()[g].name, false, unit.holders);
                 if (!runs.empty() && runs.back().residents == number)
                     runs.back().end = unit.end;
                 else
                     runs.push_back({unit.begin, unit.end, number});
             }
         }
-        for (std::size_t b = 0; b < a.block_count(); ++b)
-            blocks_.push_back(classify(m.blocks()[b].name, true, a.holders(block_id(b))));
+        for (std::size_t b = 0; b < a.block_count(); ++b, next_name())
+            blocks_.push_back(ask(m.blocks()[b].name, true, a.holders_number(block_id(b))));
         check_every_element_is_trained(m);
     }
 
@@ -156,29 +205,65 @@ public:
     [[nodiscard]] std::uint32_t of(block_id id) const noexcept { return blocks_[index_of(id)]; }
     [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept { return classes_[number]; }
 
-    /// The classes met so far; a consumer copies the table and lets it grow by intersections.
+    /// The classes met so far; a consumer continues the table in one of its own and lets that grow by intersections.
     [[nodiscard]] const detail::class_table& classes() const noexcept { return classes_; }
 
 private:
+    /// Parameters with the same block and groups have the same classes and are looked at once, and of a group only its
+    /// distinct classes are, so this does not grow with the runs of a model times its parameters.
     void check_every_element_is_trained(const model& m) const
     {
-        auto table = classes_;
+        std::vector<std::uint32_t> seen_for(classes_.size(), 0);
+        std::uint32_t look = 0;
+        const auto distinct = [&](group_id g) {
+            ++look;
+            std::vector<std::uint32_t> out;
+            for (const auto& r : runs(g))
+                if (seen_for[r.residents] != look) {
+                    seen_for[r.residents] = look;
+                    out.push_back(r.residents);
+                }
+            return out;
+        };
+        const auto untrained = [](const parameter& p) {
+            detail::fail("parameter '", p.name,
+                "' has elements that nobody trains: no rank holds all of the units they "
+                "lie in; expected at least one holder for every element");
+        };
+        std::set<std::vector<std::uint32_t>> done;
+        std::optional<detail::class_table> table;
         for (const auto& p : m.parameters()) {
-            std::vector<std::uint32_t> met {p.where.within ? of(*p.where.within) : 0U};
-            for (const auto& axis : p.where.axes) {
+            const std::uint32_t outer = p.where.within ? of(*p.where.within) : detail::class_table::pinned;
+            std::vector<std::uint32_t> units {outer};
+            for (const auto& axis : p.where.axes)
+                units.push_back(static_cast<std::uint32_t>(index_of(axis.group)));
+            // Elements in one unit have its trainers, and that there are some is known.
+            if (units.size() == 1 || (units.size() == 2 && outer == detail::class_table::pinned))
+                continue;
+            std::sort(units.begin() + 1, units.end());
+            if (!done.insert(units).second)
+                continue;
+            if (units.size() == 2) {
+                for (const auto number : distinct(group_id(units[1])))
+                    if (!classes_[number].trained.intersects(classes_[outer].trained))
+                        untrained(p);
+                continue;
+            }
+            if (!table)
+                table.emplace(&classes_);
+            std::vector<std::uint32_t> met {outer};
+            for (std::size_t i = 1; i < units.size(); ++i) {
                 std::vector<std::uint32_t> next;
-                for (const auto& r : runs(axis.group))
+                for (const auto inner : distinct(group_id(units[i])))
                     for (const auto number : met)
-                        next.push_back(table.intersect(number, r.residents));
+                        next.push_back(table->intersect(number, inner));
                 std::sort(next.begin(), next.end());
                 next.erase(std::unique(next.begin(), next.end()), next.end());
                 met = std::move(next);
             }
             for (const auto number : met)
-                if (table[number].trained.empty())
-                    detail::fail("parameter '", p.name,
-                        "' has elements that nobody trains: no rank holds all of the units they "
-                        "lie in; expected at least one holder for every element");
+                if ((*table)[number].trained.empty())
+                    untrained(p);
         }
     }
 

@@ -10,33 +10,37 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 namespace sdp {
 namespace detail {
 
-    /// Builds plans from strips, one parameter after another.
-    class plan_builder {
+    /// Builds plans from strips, one parameter after another. `wanted(residents)` keeps the strips that concern the plan.
+    template <class Wanted> class plan_builder {
     public:
-        plan_builder(const model& m, const residency& r, int rank)
+        plan_builder(const model& m, const residency& r, int rank, Wanted wanted)
             : model_(m)
-            , residency_(r)
-            , classes_(r.classes())
+            , cutter_(m, r, std::move(wanted))
         {
             plan_.rank = rank;
             plan_.world = r.world();
         }
 
-        /// `slabs(parameter)` are the local tensors; `wanted(residents)` keeps the strips that concern this plan.
-        template <class Slabs, class Wanted> [[nodiscard]] overlap_plan build(Slabs slabs, Wanted wanted)
+        /// `slabs(parameter)` are the local tensors.
+        template <class Slabs> [[nodiscard]] overlap_plan build(Slabs slabs)
         {
+            plan_.first_piece.reserve(model_.parameters().size() + 1);
             for (std::size_t p = 0; p < model_.parameters().size(); ++p) {
                 plan_.first_piece.push_back(plan_.pieces.size());
                 const auto id = parameter_id(p);
-                add_parameter(slabs(id), strips_of(model_, residency_, classes_, id, wanted));
+                add_parameter(slabs(id), cutter_.cut(id));
             }
             plan_.first_piece.push_back(plan_.pieces.size());
+            // A plan lives as long as the training, so what growing left over is given back.
+            plan_.runs.shrink_to_fit();
+            plan_.patterns.shrink_to_fit();
+            plan_.pieces.shrink_to_fit();
+            plan_.classes.shrink_to_fit();
             return std::move(plan_);
         }
 
@@ -46,6 +50,7 @@ namespace detail {
             std::uint64_t total = 0;
             std::uint64_t done = 0;
             std::uint64_t first_owner = 0;
+            bool counted = false; ///< `total` is part of the class's elements
 
             /// The share that element `at` is in, and the first element after it. Shares 0 … longer−1 have one element more.
             [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> share(std::uint64_t at, std::uint64_t k) const noexcept
@@ -62,29 +67,38 @@ namespace detail {
 
         std::uint32_t class_number(std::uint32_t residents)
         {
-            const auto [at, added] = numbers_.emplace(residents, static_cast<std::uint32_t>(plan_.classes.size()));
-            if (added) {
-                const auto& who = classes_[residents];
+            if (residents >= numbers_.size())
+                numbers_.resize(std::max<std::size_t>(residents + 1, 2 * numbers_.size()), none);
+            auto& number = numbers_[residents];
+            if (number == none) {
+                number = static_cast<std::uint32_t>(plan_.classes.size());
+                const auto& who = cutter_.classes()[residents];
                 auto& c = plan_.classes.emplace_back();
                 c.trainers = who.trained.ranks();
                 c.readers = difference(who.stored, who.trained).ranks();
-                const auto me = std::find(c.trainers.begin(), c.trainers.end(), plan_.rank);
-                c.position = me == c.trainers.end() ? -1 : static_cast<int>(me - c.trainers.begin());
+                const auto me = std::lower_bound(c.trainers.begin(), c.trainers.end(), plan_.rank);
+                c.position = me == c.trainers.end() || *me != plan_.rank ? -1 : static_cast<int>(me - c.trainers.begin());
                 if (c.trainers.size() > 65536)
                     fail("a unit is trained by ", c.trainers.size(), " ranks; at most 65536 are supported");
+                deals_.emplace_back();
             }
-            return at->second;
+            return number;
         }
 
-        void add_parameter(std::span<const slab> slabs, const std::vector<strip>& strips)
+        void add_parameter(std::span<const slab> slabs, std::span<const strip> strips)
         {
-            deals_.clear();
             for (const auto& s : strips)
-                deals_[class_number(s.residents)].total += s.elements();
-            for (auto& [number, d] : deals_) {
+                deals_[class_number(s.residents)] = {};
+            for (const auto& s : strips)
+                deals_[numbers_[s.residents]].total += s.elements();
+            for (const auto& s : strips) {
                 // Shares differ by at most one element; the longer ones go round, so that over the whole model every trainer
                 // owns its 1/k to within one element.
-                auto& c = plan_.classes[number];
+                auto& d = deals_[numbers_[s.residents]];
+                if (d.counted)
+                    continue;
+                auto& c = plan_.classes[numbers_[s.residents]];
+                d.counted = true;
                 d.first_owner = c.elements % c.trainers.size();
                 c.elements += d.total;
             }
@@ -97,8 +111,10 @@ namespace detail {
                     fail("parameter '", model_[s.parameter].name, "' has a local tensor of ", s.size(), " elements on rank ",
                         plan_.rank, "; at most 2^36 − 1 are supported");
             }
-            for (const auto& s : strips)
-                deal_out(s, place(slabs, s));
+            for (const auto& s : strips) {
+                place(slabs, s);
+                deal_out(s, placed_);
+            }
         }
 
         /// A strip in a local tensor: where its first row begins, how rows follow each other, and the runs of a row.
@@ -125,9 +141,15 @@ namespace detail {
             }
         };
 
-        [[nodiscard]] placed_strip place(std::span<const slab> slabs, const strip& s) const
+        void place(std::span<const slab> slabs, const strip& s)
         {
-            placed_strip out;
+            auto& out = placed_;
+            out.slab = 0;
+            out.start = 0;
+            out.row_elements = 0;
+            out.outer.clear();
+            out.runs.clear();
+            out.before.clear();
             // All of a strip is in one slab: slabs differ in what is trained, and a strip has one class.
             const auto inside = [&](std::size_t number) {
                 for (std::size_t axis = 0; axis < s.rows.size(); ++axis)
@@ -137,7 +159,7 @@ namespace detail {
             };
             while (!inside(out.slab))
                 ++out.slab;
-            const auto& maps = maps_[out.slab];
+            auto& maps = maps_[out.slab];
             const auto strides = row_major_strides(slabs[out.slab].shape);
             for (std::size_t axis = 0; axis < s.rows.size(); ++axis) {
                 out.start += static_cast<std::uint64_t>(maps[axis](s.begin[axis]) * strides[axis]);
@@ -155,7 +177,6 @@ namespace detail {
                 }
                 out.row_elements += length;
             }
-            return out;
         }
 
         /// Adds elements [from, to) of a row as a pattern.
@@ -197,8 +218,8 @@ namespace detail {
         {
             overlap_piece piece {};
             piece.slab = at.slab & 0xFF;
-            piece.holder_class = numbers_.at(s.residents);
-            auto& d = deals_.at(piece.holder_class);
+            piece.holder_class = numbers_[s.residents];
+            auto& d = deals_[piece.holder_class];
             const std::uint64_t k = plan_.classes[piece.holder_class].trainers.size();
             const std::uint64_t begin = d.done, end = begin + s.elements();
             std::optional<std::uint32_t> whole_row;
@@ -227,13 +248,15 @@ namespace detail {
             }
         }
 
-        std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the parameter at hand
+        static constexpr auto none = static_cast<std::uint32_t>(-1);
+
         const model& model_;
-        const residency& residency_;
-        class_table classes_;
+        strip_cutter<Wanted> cutter_;
         overlap_plan plan_;
-        std::unordered_map<std::uint32_t, std::uint32_t> numbers_; ///< residents → class of the plan
-        std::unordered_map<std::uint32_t, deal> deals_; ///< by class of the plan
+        std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the parameter at hand
+        placed_strip placed_; ///< the strip at hand
+        std::vector<std::uint32_t> numbers_; ///< by residents: class of the plan
+        std::vector<deal> deals_; ///< by class of the plan, of the parameter at hand
     };
 
 } // namespace detail
@@ -242,8 +265,9 @@ namespace detail {
 [[nodiscard]] inline overlap_plan make_overlap_plan(const model& m, const residency& r, const subnetwork& s)
 {
     const int rank = s.rank();
-    return detail::plan_builder(m, r, rank)
-        .build([&](parameter_id p) { return s.slabs(p); }, [rank](const residents& who) { return who.stored.contains(rank); });
+    return detail::plan_builder(m, r, rank, [rank](const residents& who) {
+        return who.stored.contains(rank);
+    }).build([&](parameter_id p) { return s.slabs(p); });
 }
 
 /// The plan of somebody who keeps every parameter at full size, whatever it trains: where each owner's elements lie in the
@@ -258,9 +282,9 @@ namespace detail {
         for (const index_t extent : s.shape)
             s.axes.push_back({{0, extent}});
     }
-    return detail::plan_builder(m, r, rank)
-        .build(
-            [&](parameter_id p) { return std::span<const slab>(&whole[index_of(p)], 1); }, [](const residents&) { return true; });
+    return detail::plan_builder(m, r, rank, [](const residents&) { return true; }).build([&](parameter_id p) {
+        return std::span<const slab>(&whole[index_of(p)], 1);
+    });
 }
 
 } // namespace sdp

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Tables for planning: distinct values under small numbers, and numbers under pairs of numbers.
+///
+/// Both are flat, because planning looks things up millions of times and a node per entry is a cache miss per look-up.
+/// Numbers count in the order in which values came, never in the order of a table, so all ranks get the same.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// Spreads the bits of a number over all 64, by the finaliser of MurmurHash3.
+[[nodiscard]] constexpr std::uint64_t scattered(std::uint64_t x) noexcept
+{
+    x = (x ^ (x >> 33)) * 0xff51afd7ed558ccd;
+    x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53;
+    return x ^ (x >> 33);
+}
+
+/// Distinct values under numbers 0, 1, …. `T` has `hash()` and `==`.
+template <class T> class number_table {
+public:
+    /// The number of a value, which is new if the value is.
+    std::uint32_t add(const T& value)
+    {
+        if (2 * values_.size() >= slots_.size())
+            grow();
+        const std::uint64_t hash = value.hash();
+        auto& slot = slots_[position(value, hash)];
+        if (slot == 0) {
+            values_.push_back(value);
+            hashes_.push_back(hash);
+            slot = static_cast<std::uint32_t>(values_.size());
+        }
+        return slot - 1;
+    }
+
+    [[nodiscard]] std::optional<std::uint32_t> find(const T& value) const
+    {
+        if (slots_.empty())
+            return std::nullopt;
+        const std::uint32_t slot = slots_[position(value, value.hash())];
+        return slot == 0 ? std::nullopt : std::optional(slot - 1);
+    }
+
+    [[nodiscard]] const T& operator[](std::uint32_t number) const noexcept { return values_[number]; }
+    [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+
+private:
+    [[nodiscard]] std::size_t position(const T& value, std::uint64_t hash) const
+    {
+        const std::size_t last = slots_.size() - 1;
+        for (std::size_t at = hash & last;; at = (at + 1) & last)
+            if (slots_[at] == 0 || (hashes_[slots_[at] - 1] == hash && values_[slots_[at] - 1] == value))
+                return at;
+    }
+
+    void grow()
+    {
+        slots_.assign(std::max<std::size_t>(16, 2 * slots_.size()), 0);
+        const std::size_t last = slots_.size() - 1;
+        for (std::size_t i = 0; i < hashes_.size(); ++i) {
+            std::size_t at = hashes_[i] & last;
+            while (slots_[at] != 0)
+                at = (at + 1) & last;
+            slots_[at] = static_cast<std::uint32_t>(i + 1);
+        }
+    }
+
+    std::vector<T> values_;
+    std::vector<std::uint64_t> hashes_; ///< by number
+    std::vector<std::uint32_t> slots_; ///< number + 1; 0 is free. As many as a power of two
+};
+
+/// A number for each unordered pair of different numbers.
+class pair_table {
+public:
+    /// Where the pair's number is kept, and whether the pair is new. Valid until the next call.
+    std::pair<std::uint32_t*, bool> emplace(std::uint32_t a, std::uint32_t b)
+    {
+        if (2 * used_ >= entries_.size())
+            grow();
+        const std::uint64_t key = a < b ? (std::uint64_t {a} << 32) | b : (std::uint64_t {b} << 32) | a;
+        auto& e = entries_[position(key)];
+        const bool added = e.key == 0;
+        used_ += added ? 1 : 0;
+        e.key = key;
+        return {&e.value, added};
+    }
+
+private:
+    struct entry {
+        std::uint64_t key = 0; ///< 0 is free: no pair of different numbers has it
+        std::uint32_t value = 0;
+    };
+
+    [[nodiscard]] std::size_t position(std::uint64_t key) const noexcept
+    {
+        const std::size_t last = entries_.size() - 1;
+        std::size_t at = scattered(key) & last;
+        while (entries_[at].key != 0 && entries_[at].key != key)
+            at = (at + 1) & last;
+        return at;
+    }
+
+    void grow()
+    {
+        auto before = std::move(entries_);
+        entries_.assign(std::max<std::size_t>(16, 2 * before.size()), {});
+        for (const auto& e : before)
+            if (e.key != 0)
+                entries_[position(e.key)] = e;
+    }
+
+    std::vector<entry> entries_; ///< as many as a power of two
+    std::size_t used_ = 0;
+};
+
+} // namespace sdp::detail
