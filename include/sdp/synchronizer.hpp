@@ -284,7 +284,9 @@ public:
     /// What was sent since the current or last step began, and since construction.
     [[nodiscard]] traffic step_traffic() const noexcept { return engine_.sent() - step_start_; }
     [[nodiscard]] const traffic& total_traffic() const noexcept { return engine_.sent(); }
-    /// Bytes of the buffers that messages are packed into.
+    /// The ways that this worker's gradients go, and how much goes each.
+    [[nodiscard]] std::vector<route_use> routes() const { return engine_.routes(); }
+    /// Bytes that gradients and values are packed into.
     [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
 
 private:
@@ -293,6 +295,12 @@ private:
         detail::check(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
+        if (!peer_memory<C> && options.route == route_choice::memory)
+            detail::fail("route is memory, but the workers of this communicator do not reach each other's memory; expected a "
+                         "communicator that models peer_memory");
+        if (!native_all_reduce<C> && options.route == route_choice::native)
+            detail::fail("route is native, but this communicator has no all-reduce of its own; expected one that models "
+                         "native_all_reduce");
         for (const auto& p : m.parameters())
             detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
         return comm.rank();

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace sdp {
 
@@ -23,6 +24,32 @@ enum class update_mode : std::uint8_t {
     owner_update, ///< only the owner, which then sends values: optimizer state shrinks to 1/k (ours, after ZeRO-1)
 };
 
+/// Which way the gradients go. All but `native` give the same bits.
+enum class route_choice : std::uint8_t {
+    fastest, ///< memory where all holders reach each other's, else messages
+    two_sided, ///< messages to the owner, which sums and sends the mean back
+    swap, ///< the same, but where k = 2 the two send each other everything at once
+    memory, ///< as `fastest`, but an error where the communicator knows no peer memory
+    native, ///< as `fastest`, but what all workers hold is summed by the transport's own all-reduce, in an order of its own
+};
+
+[[nodiscard]] constexpr std::string_view name_of(route_choice choice) noexcept
+{
+    switch (choice) {
+    case route_choice::fastest:
+        return "fastest";
+    case route_choice::two_sided:
+        return "two-sided";
+    case route_choice::swap:
+        return "swap";
+    case route_choice::memory:
+        return "memory";
+    case route_choice::native:
+        return "native";
+    }
+    return "unknown";
+}
+
 /// Choices that all ranks make alike, except `buckets_in_flight`, `timeout` and `layout`.
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
@@ -31,6 +58,14 @@ struct synchronizer_options {
     int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
     value_layout layout = value_layout::whole;
+    route_choice route = route_choice::fastest;
+};
+
+/// What goes one way.
+struct route_use {
+    std::string_view route; ///< `swap`, `two-sided`, `native`, or what the communicator calls its peer memory
+    std::size_t holder_sets = 0;
+    std::uint64_t elements = 0; ///< of gradients of this worker
 };
 
 /// Bytes and messages that this worker has sent, by phase.

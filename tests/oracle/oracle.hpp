@@ -232,10 +232,10 @@ struct sent_elements {
 /// The formula for the traffic of one step, per rank.
 ///
 /// The mean costs each of the k trainers of a class one message element for all it does not own, and k−1 for all it owns;
-/// two trainers send each other everything instead, in one round. Values go from the owner to those who have not computed
-/// them.
+/// two trainers send each other everything instead, in one round, unless they are told not to. Values go from the owner to
+/// those who have not computed them.
 [[nodiscard]] inline std::vector<sent_elements> formula(
-    const sdp::model& m, const element_sets& sets, int world, bool owner_update)
+    const sdp::model& m, const element_sets& sets, int world, bool owner_update, bool swaps)
 {
     std::vector<sent_elements> out(static_cast<std::size_t>(world));
     for (const auto& [key, elements] : classes_of(m, sets)) {
@@ -250,8 +250,8 @@ struct sent_elements {
                 sent.reduce += elements - own;
                 sent.values += own * static_cast<std::uint64_t>(count(stored) - 1);
             } else {
-                sent.reduce += k == 2 ? elements : elements - own;
-                sent.publish += k == 2 ? 0 : own * (k - 1);
+                sent.reduce += k == 2 && swaps ? elements : elements - own;
+                sent.publish += k == 2 && swaps ? 0 : own * (k - 1);
                 sent.values += own * static_cast<std::uint64_t>(count(stored & ~trained));
             }
         }

@@ -138,6 +138,7 @@ struct scenario {
     elements type = elements::floats;
     int steps = 2;
     averaging how;
+    bool several_nodes = false; ///< not all workers reach each other's memory
 
     [[nodiscard]] rule rules() const { return rule_of(regime, seed); }
     [[nodiscard]] bool owner_update() const { return options.update == sdp::update_mode::owner_update; }
@@ -149,7 +150,8 @@ struct scenario {
             + name_of(regime) + (split() ? ", split" : ", whole") + (owner_update() ? ", owner update" : ", average")
             + (how.over_world ? ", mean over the world" : ", mean over the holders")
             + (how.weights.empty() ? ", " : ", weighted, ") + name_of(type) + ", " + std::to_string(how.micro_batches)
-            + " micro-batches, buckets of " + std::to_string(options.bucket_bytes) + " bytes";
+            + " micro-batches, buckets of " + std::to_string(options.bucket_bytes) + " bytes, route "
+            + std::string(name_of(options.route));
     }
 };
 
@@ -411,6 +413,9 @@ inline scenario random_scenario(std::uint64_t seed, int world = 0)
     static constexpr std::size_t sizes[] = {1, 64, 256, 1024, 4096, std::size_t(4) << 20};
     out.options.bucket_bytes = sizes[random.below(6)];
     out.options.buckets_in_flight = random.between(1, 5);
+    static constexpr sdp::route_choice routes[]
+        = {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
+    out.options.route = routes[mix(seed ^ 0x5D9) % 4];
     out.options.timeout = std::chrono::minutes(2); // a hang fails within the test's own limit
     out.how.over_world = out.options.normalizer == sdp::normalizer::world;
     out.how.micro_batches = random.chance(30) ? random.between(2, 3) : 1;

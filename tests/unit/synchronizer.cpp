@@ -146,6 +146,8 @@ sdp::synchronizer_options random_options(std::uint64_t seed)
     out.buckets_in_flight = r.between(1, 4);
     out.layout = r.chance(50) ? sdp::value_layout::whole : sdp::value_layout::split;
     out.timeout = 60s;
+    constexpr sdp::route_choice routes[] = {sdp::route_choice::fastest, sdp::route_choice::swap, sdp::route_choice::two_sided};
+    out.route = routes[mix(seed) % 3];
     return out;
 }
 

@@ -11,6 +11,8 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace sdp {
@@ -104,6 +106,60 @@ template <class C>
 concept abortable = communicator<C> && requires(C& c)
 {
     c.abort();
+};
+
+/// A piece of memory per worker, each of which the workers that can reach it read and write directly.
+///
+/// | expression                  | result       | throws                                          | meaning |
+/// |-----------------------------|--------------|-------------------------------------------------|--------------------------------------|
+/// | `s.of(rank)`                | `std::byte*` |                                                 | that worker's memory; null
+/// while it is not there yet | | `s.notify(rank)`            | void         | nothing                                         |
+/// something that `rank` may wait for has happened | | `s.wait(rank, done, limit)` | void         | `timeout_error`,
+/// `aborted_error` naming the rank | returns once `done()` is true        |
+///
+/// Semantics: the memory starts as zeros, aligned to 64 bytes, and stays until all workers have let go of it. `done` reads
+/// atomics in the memory of `rank`. What is written before a release there is visible after an acquire.
+template <class S>
+concept memory_segment = std::movable<S> && requires(S& s, const S& k, int rank, bool (*done)(), std::chrono::milliseconds limit)
+{
+    {
+        k.of(rank)
+        } -> std::same_as<std::byte*>;
+    s.notify(rank);
+    s.wait(rank, done, limit);
+};
+
+/// Capability: workers reach each other's memory, so that gradients need not travel in messages.
+///
+/// | expression             | result           | meaning                                                               |
+/// |------------------------|------------------|-----------------------------------------------------------------------|
+/// | `c.reaches(rank)`      | bool             | whether this worker and `rank` reach each other's memory; transitive  |
+/// | `c.share(bytes)`       | a memory segment | collective; every worker names its own size, above 0                  |
+/// | `C::memory_route`      | string           | what this way is called where routes are shown                        |
+/// | `C::one_address_space` | bool             | whether an address means the same to all workers: then tensors are reached where
+/// they lie |
+template <class C>
+concept peer_memory = communicator<C> && requires(C& c, const C& k, int rank, std::size_t bytes)
+{
+    {
+        k.reaches(rank)
+        } -> std::same_as<bool>;
+    {
+        c.share(bytes)
+        } -> memory_segment;
+    std::string_view(C::memory_route);
+    requires std::same_as < std::remove_cv_t<decltype(C::one_address_space)>,
+    bool > ;
+};
+
+/// Capability: `c.all_reduce(data, count, type)` starts a sum over all workers, in place, by the transport's own means. The
+/// order of the sum is the transport's, so its last bits may differ from run to run. Started in the same order by all.
+template <class C>
+concept native_all_reduce = communicator<C> && requires(C& c, void* data, std::size_t count, element_type type)
+{
+    {
+        c.all_reduce(data, count, type)
+        } -> pending_exchange;
 };
 
 } // namespace sdp

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 namespace sdp {
@@ -24,6 +25,9 @@ struct mpi_options {
     /// A longer message travels in pieces of this many bytes. At most what an `int` counts; small values only serve tests.
     /// All ranks name the same.
     std::size_t largest_piece = std::size_t(1) << 30;
+    /// At most this many ranks count as one node, whose ranks reach each other's memory; 0: as many as MPI says. Small values
+    /// only serve tests, and 1 turns the window route off. All ranks name the same.
+    int node_ranks = 0;
 };
 
 /// An exchange under way between MPI processes. Models `pending_exchange`.
@@ -88,7 +92,34 @@ private:
     std::unique_ptr<detail::mpi_batch> batch_;
 };
 
-/// One process of an MPI communicator. Models `communicator` and `abortable`.
+/// Memory of the ranks of one node, in an MPI-3 shared window. Models `memory_segment`. Made and let go of by all of them.
+class mpi_segment {
+public:
+    [[nodiscard]] std::byte* of(int rank) const noexcept
+    {
+        const int number = state_->number_in_node(rank);
+        return number < 0 ? nullptr : window_->part(number);
+    }
+    static void notify(int) noexcept { } // whoever waits looks by itself
+    /// @throws sdp::timeout_error naming the rank
+    template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
+    {
+        state_->wait_for(rank, done, limit);
+    }
+
+private:
+    friend class mpi_communicator;
+    mpi_segment(std::shared_ptr<detail::mpi_state> state, std::size_t bytes)
+        : state_(std::move(state))
+        , window_(state_->open_window(bytes))
+    {
+    }
+
+    std::shared_ptr<detail::mpi_state> state_;
+    std::unique_ptr<detail::mpi_window> window_;
+};
+
+/// One process of an MPI communicator. Models `communicator`, `abortable`, `peer_memory` and `native_all_reduce`.
 ///
 /// A cheap handle: copies share one MPI communicator. It never starts or ends MPI. Calls on all copies and their exchanges
 /// come from one thread at a time, as MPI_THREAD_SERIALIZED asks. A message whose size differs on its two ends is noticed by
@@ -103,7 +134,8 @@ public:
     }
 
     /// Uses `given` itself: nothing is duplicated, changed or freed, and its error handler stays. The caller keeps it alive and
-    /// sends nothing else through it. @throws sdp::error like the constructor
+    /// sends nothing else through it. Without a call that all ranks make nobody knows who shares a node, so there is no window
+    /// route. @throws sdp::error like the constructor
     [[nodiscard]] static mpi_communicator attach(const boost::mpi::communicator& given, mpi_options options = {})
     {
         return {given, false, options};
@@ -125,13 +157,33 @@ public:
         return pending;
     }
 
+    static constexpr std::string_view memory_route = "window";
+    static constexpr bool one_address_space = false;
+    [[nodiscard]] bool reaches(int rank) const noexcept { return state_->number_in_node(rank) >= 0; }
+    /// Collective, also when the segment is let go of, unless on an exception.
+    [[nodiscard]] mpi_segment share(std::size_t bytes) const { return {state_, bytes}; }
+
+    /// Starts an `MPI_Iallreduce` over all ranks, in place, of f32 or f64. Its order of summation is MPI's own.
+    [[nodiscard]] mpi_exchange all_reduce(void* data, std::size_t count, element_type type) const
+    {
+        return {state_, state_->all_reduce(data, count, type)};
+    }
+
     /// Ends all processes: MPI knows no gentler way to reach one that waits.
     void abort() const { MPI_Abort(state_->native(), 1); }
 
 private:
     mpi_communicator(const boost::mpi::communicator& given, bool duplicate, mpi_options options)
-        : state_(std::make_shared<detail::mpi_state>(given, duplicate, options.largest_piece))
+        : state_(std::make_shared<detail::mpi_state>(
+            given, duplicate, options.largest_piece, duplicate ? checked(options.node_ranks) : -1))
     {
+    }
+
+    [[nodiscard]] static int checked(int node_ranks)
+    {
+        if (node_ranks < 0)
+            detail::fail("mpi_options::node_ranks is ", node_ranks, "; expected at least 0");
+        return node_ranks;
     }
 
     std::shared_ptr<detail::mpi_state> state_;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -127,7 +128,35 @@ private:
     int rank_ = 0;
 };
 
-/// One worker's end of a `thread_group`. Models `communicator` and `abortable`.
+/// Memory of the workers of a group, which all reach. Models `memory_segment`.
+class thread_segment {
+public:
+    [[nodiscard]] std::byte* of(int rank) const noexcept
+    {
+        return memory_->visible[static_cast<std::size_t>(rank)].load(std::memory_order_acquire);
+    }
+    void notify(int rank) const noexcept { fabric_->ring(rank); }
+    /// @throws sdp::timeout_error naming the rank; sdp::aborted_error when a worker has failed; sdp::error if `rank` has left
+    template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
+    {
+        fabric_->wait_for(rank_, rank, done, limit);
+    }
+
+private:
+    friend class thread_communicator;
+    thread_segment(std::shared_ptr<detail::thread_fabric> fabric, int rank, std::size_t bytes)
+        : fabric_(std::move(fabric))
+        , memory_(fabric_->open_memory(rank, bytes))
+        , rank_(rank)
+    {
+    }
+
+    std::shared_ptr<detail::thread_fabric> fabric_;
+    std::shared_ptr<detail::thread_memory> memory_;
+    int rank_;
+};
+
+/// One worker's end of a `thread_group`. Models `communicator`, `abortable` and `peer_memory`.
 ///
 /// A cheap handle: copies mean the same rank and may be used from several threads at once, an exchange from one at a time.
 /// Complexity: `exchange` is linear in its messages plus those of the same pairs that still wait for their other end; it
@@ -146,6 +175,12 @@ public:
         auto* const batch = fabric_->post(rank_, tag, sends, receives);
         return batch == nullptr ? thread_exchange() : thread_exchange(fabric_, batch, rank_);
     }
+
+    static constexpr std::string_view memory_route = "threads";
+    static constexpr bool one_address_space = true;
+    [[nodiscard]] bool reaches(int) const noexcept { return true; }
+    /// The ranks open their segments in the same order; nobody waits for the others.
+    [[nodiscard]] thread_segment share(std::size_t bytes) const { return {fabric_, rank_, bytes}; }
 
     /// Ends the waits of the whole group; this rank is named as the cause.
     void abort() const noexcept { fabric_->abort(rank_); }

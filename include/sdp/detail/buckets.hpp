@@ -3,6 +3,7 @@
 /// @file
 /// @brief How the parameters of a plan are put into buckets, and where in a bucket's buffer each peer's bytes lie.
 
+#include <sdp/detail/routes.hpp>
 #include <sdp/model.hpp>
 #include <sdp/overlap/plan.hpp>
 
@@ -50,18 +51,22 @@ struct peer_table {
     }
 };
 
-/// The bytes between this worker and one peer in one bucket.
+/// What lies between this worker and one peer in one bucket, in elements, and where in the buffers, in bytes.
 ///
 /// A gradient message has two sections: first what is reduced at an owner and comes back as the mean, in the very buffer it
 /// left from, then what two trainers simply swap. So no phase needs a buffer of its own.
 struct peer_share {
-    std::size_t to_owner = 0; ///< elements of mine that the peer owns
-    std::size_t from_trainer = 0; ///< elements of the peer's that I own
-    std::size_t swapped = 0; ///< elements that go both ways at once, k = 2
+    std::size_t to_owner = 0; ///< of mine that the peer owns, by messages
+    std::size_t from_trainer = 0; ///< of the peer's that I own, by messages
+    std::size_t swapped = 0; ///< that go both ways at once, k = 2
+    std::size_t exposed = 0; ///< of mine that the peer owns and reads from my memory
+    std::size_t read = 0; ///< of the peer's that I own and read from its memory
+    std::size_t paired = 0; ///< of `read`, where only the peer and I train: in messages they would be swapped
     std::size_t values_out = 0; ///< fresh values to the peer
     std::size_t values_in = 0;
-    std::size_t send_at = 0, receive_at = 0; ///< bytes into the buffer, gradients
-    std::size_t values_out_at = 0, values_in_at = 0; ///< bytes into the buffer, values
+    std::size_t send_at = 0, receive_at = 0; ///< in the buffer
+    std::size_t exposed_at = 0; ///< in the memory that peers reach
+    std::size_t values_out_at = 0, values_in_at = 0; ///< in the buffer, while no gradients are
 };
 
 /// Parameters that are exchanged together, in backward order, all of one element type.
@@ -69,7 +74,11 @@ struct bucket {
     std::vector<std::size_t> parameters;
     element_type type = element_type::f32;
     std::vector<peer_share> peers; ///< as in the peer table
+    std::size_t kept = 0; ///< elements of mine that I own and pack for my own use
+    std::size_t native = 0; ///< elements that the transport sums
+    std::size_t kept_at = 0, native_at = 0; ///< in the buffer
     std::size_t bytes = 0; ///< of the buffer
+    std::size_t exposed_bytes = 0; ///< of the memory that peers reach
     std::size_t trained = 0; ///< parameters of which this worker trains something
 };
 
@@ -91,20 +100,15 @@ struct bucket {
     return out;
 }
 
-/// What is done with a class's gradients.
-enum class route : std::uint8_t {
-    none, ///< this worker does not train it
-    local, ///< it is the only trainer
-    swap, ///< two trainers send each other everything and both sum: one round
-    owner, ///< reduced at the owner, which sends the mean back
-};
-
-/// Fills in the message sizes and the buffer places of a bucket.
-template <class RouteOf>
-void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, RouteOf route_of)
+/// Fills in the sizes and places of a bucket. `packed(parameter)` says what the elements that this worker owns are packed
+/// for, and `exposed(parameter)` whether those that others own may have to be packed for them to be reached.
+template <class RouteOf, class Packed, class Exposed>
+void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, RouteOf route_of,
+    Packed packed, Exposed exposed)
 {
     constexpr auto self = peer_table::self;
     b.peers.assign(peers.ranks.size(), {});
+    std::vector<std::size_t> exposed_elements(peers.ranks.size(), 0);
     for (const auto p : b.parameters) {
         bool trains = false;
         for (const auto& piece : plan.of(p)) {
@@ -112,18 +116,32 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
             const auto& m = peers.classes[piece.holder_class];
             const auto size = static_cast<std::size_t>(plan.size_of(piece));
             const auto owner = m.trainers[piece.owner];
+            const auto way = route_of(piece.holder_class);
             trains = trains || c.position >= 0;
-            switch (route_of(piece.holder_class)) {
+            switch (way) {
             case route::swap:
                 b.peers[m.trainers[c.position == 0 ? 1 : 0]].swapped += size;
                 break;
-            case route::owner:
-                if (owner != self)
-                    b.peers[owner].to_owner += size;
-                else
-                    for (const auto t : m.trainers)
-                        if (t != self)
-                            b.peers[t].from_trainer += size;
+            case route::two_sided:
+            case route::memory:
+                if (owner == self && packed(p))
+                    b.kept += size;
+                for (std::size_t t = 0; t < m.trainers.size(); ++t) {
+                    const auto peer = m.trainers[t];
+                    if (peer == self || (owner != self && peer != owner))
+                        continue;
+                    auto& s = b.peers[peer];
+                    (way == route::two_sided ? (owner == self ? s.from_trainer : s.to_owner)
+                                             : (owner == self ? s.read : s.exposed))
+                        += size;
+                    if (way == route::memory && owner == self && m.trainers.size() == 2 && !values_to_trainers)
+                        s.paired += size;
+                    if (way == route::memory && owner != self && exposed(p))
+                        exposed_elements[peer] += size;
+                }
+                break;
+            case route::native:
+                b.native += size;
                 break;
             case route::none:
             case route::local:
@@ -151,12 +169,16 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
         end += (elements * element + line - 1) / line * line;
         return at;
     };
-    for (auto& s : b.peers) {
+    for (std::size_t i = 0; i < b.peers.size(); ++i) {
+        auto& s = b.peers[i];
         s.send_at = reserve(gradients, s.to_owner + s.swapped);
         s.receive_at = reserve(gradients, s.from_trainer + s.swapped);
         s.values_out_at = reserve(values, s.values_out);
         s.values_in_at = reserve(values, s.values_in);
+        s.exposed_at = reserve(b.exposed_bytes, exposed_elements[i]);
     }
+    b.kept_at = reserve(gradients, b.kept);
+    b.native_at = reserve(gradients, b.native);
     b.bytes = std::max(gradients, values);
 }
 

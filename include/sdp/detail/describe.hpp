@@ -31,7 +31,8 @@ namespace sdp::detail {
 [[nodiscard]] inline std::string describe(const synchronizer_options& o)
 {
     return text("normalizer ", o.normalizer == normalizer::holders ? "holders" : "world", "\nupdate mode ",
-        o.update == update_mode::average ? "average" : "owner_update", "\nbucket_bytes ", o.bucket_bytes, "\n");
+        o.update == update_mode::average ? "average" : "owner_update", "\nbucket_bytes ", o.bucket_bytes, "\nroute ",
+        name_of(o.route), "\n");
 }
 
 [[nodiscard]] inline std::string describe(const model& m, const assignment& a)

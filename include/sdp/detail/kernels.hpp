@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The loops over elements: gather and scatter of strided pieces, and the sum in rank order.
+/// @brief The loops over elements: gather, scatter and addition of strided pieces.
+///
+/// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
+/// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
 
 #include <sdp/overlap/plan.hpp>
 #include <sdp/tensor.hpp>
@@ -15,97 +18,178 @@ namespace sdp::detail {
 /// Elements that are worked on at a time; a tile of each contributor stays in the first-level cache.
 inline constexpr std::size_t tile = 1024;
 
-/// Walks the elements of a piece in order, a stretch at a time, and remembers where it is.
-class piece_walker {
-public:
-    piece_walker(const overlap_plan& plan, const overlap_piece& piece) noexcept
-        : runs_(plan.runs_of(piece))
-        , row_(piece.start)
-        , stride_(piece.stride)
+/// Calls `f(i)` for 0 … n−1.
+template <class F> inline void for_each_index(std::size_t n, F f)
+{
+    constexpr std::size_t block = 16;
+    std::size_t i = 0;
+    for (; i + block <= n; i += block)
+        for (std::size_t j = 0; j < block; ++j)
+            f(i + j);
+    for (; i < n; ++i)
+        f(i);
+}
+
+/// Copies a stretch; most of them are short, for which a call of memcpy costs more than the copy.
+template <class T> inline void copy_run(const T* __restrict from, std::size_t n, T* __restrict to) noexcept
+{
+    if (n >= 512)
+        std::memcpy(to, from, n * sizeof(T));
+    else
+        for_each_index(n, [=](std::size_t i) { to[i] = from[i]; });
+}
+
+/// Where the runs of pieces are, be it in this worker's plan or in a peer's.
+struct plan_arrays {
+    const overlap_piece* pieces = nullptr;
+    const overlap_plan::pattern* patterns = nullptr;
+    const pattern_run* runs = nullptr;
+
+    plan_arrays() = default;
+    explicit plan_arrays(const overlap_plan& plan)
+        : pieces(plan.pieces.data())
+        , patterns(plan.patterns.data())
+        , runs(plan.runs.data())
     {
     }
 
-    /// Calls `visit(at, length)` for the next `n` elements. The caller does not go past the end of the piece.
-    template <class Visit> void advance(std::size_t n, Visit visit)
+    [[nodiscard]] std::span<const pattern_run> runs_of(const overlap_piece& piece) const noexcept
     {
-        while (n > 0) {
+        const auto& p = patterns[piece.pattern];
+        return {runs + p.first, p.count};
+    }
+};
+
+/// Walks the elements of a piece in order, a stretch at a time, and remembers where it is.
+class piece_walker {
+public:
+    piece_walker() = default;
+    piece_walker(std::span<const pattern_run> runs, const overlap_piece& piece) noexcept
+        : runs_(runs)
+        , row_(piece.start)
+        , stride_(piece.stride)
+        , rows_left_(piece.rows)
+    {
+    }
+    piece_walker(const overlap_plan& plan, const overlap_piece& piece) noexcept
+        : piece_walker(plan.runs_of(piece), piece)
+    {
+    }
+
+    [[nodiscard]] bool at_end() const noexcept { return rows_left_ == 0; }
+
+    /// Calls `visit(at, length)` for the next `n` elements, or up to the end of the piece; returns those that were left over.
+    template <class Visit> std::size_t advance(std::size_t n, Visit visit)
+    {
+        while (n > 0 && rows_left_ > 0) {
             const auto& run = runs_[run_];
             const auto length = std::min<std::size_t>(static_cast<std::size_t>(run.length) - used_, n);
             visit(row_ + run.offset + used_, length);
             n -= length;
             used_ += length;
             if (used_ < run.length)
-                return;
+                return n;
             used_ = 0;
             if (++run_ == runs_.size()) {
                 run_ = 0;
                 row_ += stride_;
+                --rows_left_;
             }
         }
+        return n;
     }
 
 private:
     std::span<const pattern_run> runs_;
-    std::uint64_t row_;
-    std::uint64_t stride_;
+    std::uint64_t row_ = 0;
+    std::uint64_t stride_ = 0;
     std::size_t run_ = 0;
     std::size_t used_ = 0; ///< elements of the run
+    std::uint64_t rows_left_ = 0;
 };
 
-/// Copies a stretch; most of them are short, for which a call of memcpy costs more than the copy.
-template <class T> inline void copy_run(const T* from, std::size_t n, T* to) noexcept
-{
-    if (n == 1)
-        *to = *from;
-    else if (n < 16)
-        for (std::size_t i = 0; i < n; ++i)
-            to[i] = from[i];
-    else
-        std::memcpy(to, from, n * sizeof(T));
-}
+/// Walks pieces one after the other: all of those that an owner owns of a parameter, say.
+class piece_stream {
+public:
+    piece_stream() = default;
+    /// Of the pieces with the numbers given.
+    piece_stream(const plan_arrays& plan, std::span<const std::uint32_t> numbers) noexcept
+        : plan_(plan)
+        , next_(numbers.data())
+        , end_(numbers.data() + numbers.size())
+    {
+    }
+    /// Of one piece.
+    piece_stream(const plan_arrays& plan, const overlap_piece& piece) noexcept
+        : plan_(plan)
+        , walker_(plan.runs_of(piece), piece)
+    {
+    }
+
+    /// The caller does not go past the end.
+    template <class Visit> void advance(std::size_t n, Visit visit)
+    {
+        while ((n = walker_.advance(n, visit)) > 0) {
+            const auto& piece = plan_.pieces[*next_++];
+            walker_ = piece_walker(plan_.runs_of(piece), piece);
+        }
+    }
+
+private:
+    plan_arrays plan_;
+    const std::uint32_t* next_ = nullptr;
+    const std::uint32_t* end_ = nullptr;
+    piece_walker walker_;
+};
 
 /// One local tensor of element type T, contiguous or not.
 template <class T> class local_tensor {
 public:
+    local_tensor() = default;
     explicit local_tensor(const tensor_view& view)
         : data_(static_cast<T*>(view.data))
-        , view_(view)
+        , view_(&view)
         , contiguous_(view.contiguous())
     {
     }
 
-    /// Copies the next `n` elements of a piece to consecutive `out`.
-    void gather(piece_walker& walker, std::size_t n, T* out) const
+    /// Calls `visit(place, step, count)` for stretches that together are the next `n` elements; `step` is 1 where the tensor
+    /// is contiguous.
+    template <class Walker, class Visit> void for_each_stretch(Walker& walker, std::size_t n, Visit visit) const
     {
+        T* const data = data_;
         if (contiguous_)
-            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
-                copy_run(data_ + at, length, out);
-                out += length;
-            });
+            walker.advance(n, [=](std::uint64_t at, std::size_t length) mutable { visit(data + at, index_t {1}, length); });
         else
-            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
-                for_each_line(at, length, [&](const T* line, index_t step, std::size_t count) {
-                    for (std::size_t i = 0; i < count; ++i)
-                        *out++ = line[static_cast<index_t>(i) * step];
-                });
-            });
+            walker.advance(n, [&](std::uint64_t at, std::size_t length) { for_each_line(at, length, visit); });
     }
 
-    /// Copies consecutive `in` to the next `n` elements of a piece.
-    void scatter(piece_walker& walker, std::size_t n, const T* in) const
+    /// Copies the next `n` elements to consecutive `out`.
+    template <class Walker> void gather(Walker& walker, std::size_t n, T* out) const
     {
-        if (contiguous_)
-            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
-                copy_run(in, length, data_ + at);
-                in += length;
-            });
-        else
-            walker.advance(n, [&](std::uint64_t at, std::size_t length) {
-                for_each_line(at, length, [&](T* line, index_t step, std::size_t count) {
-                    for (std::size_t i = 0; i < count; ++i)
-                        line[static_cast<index_t>(i) * step] = *in++;
-                });
-            });
+        auto* to = &out;
+        for_each_stretch(walker, n, [to](const T* from, index_t step, std::size_t count) {
+            if (step == 1)
+                copy_run(from, count, *to);
+            else
+                for (std::size_t i = 0; i < count; ++i)
+                    (*to)[i] = from[static_cast<index_t>(i) * step];
+            *to += count;
+        });
+    }
+
+    /// Copies consecutive `in` to the next `n` elements.
+    template <class Walker> void scatter(Walker& walker, std::size_t n, const T* in) const
+    {
+        auto* from = &in;
+        for_each_stretch(walker, n, [from](T* to, index_t step, std::size_t count) {
+            if (step == 1)
+                copy_run(*from, count, to);
+            else
+                for (std::size_t i = 0; i < count; ++i)
+                    to[static_cast<index_t>(i) * step] = (*from)[i];
+            *from += count;
+        });
     }
 
     /// The whole of a piece.
@@ -120,78 +204,36 @@ public:
         scatter(walker, static_cast<std::size_t>(plan.size_of(piece)), in);
     }
 
+    [[nodiscard]] bool contiguous() const noexcept { return contiguous_; }
+    [[nodiscard]] T* data() const noexcept { return data_; }
+
 private:
     /// A stretch in the row-major order of a tensor that is not contiguous: one line of its last axis after another.
     template <class Line> void for_each_line(std::uint64_t at, std::size_t length, Line line) const
     {
-        const std::size_t axes = view_.shape.size();
-        const index_t last = view_.shape[axes - 1];
+        const auto& view = *view_;
+        const std::size_t axes = view.shape.size();
+        const index_t last = view.shape[axes - 1];
         while (length > 0) {
             auto rest = static_cast<index_t>(at);
             const index_t column = rest % last;
             rest /= last;
-            index_t offset = column * view_.strides[axes - 1];
+            index_t offset = column * view.strides[axes - 1];
             for (std::size_t axis = axes - 1; axis-- > 0;) {
-                offset += rest % view_.shape[axis] * view_.strides[axis];
-                rest /= view_.shape[axis];
+                offset += rest % view.shape[axis] * view.strides[axis];
+                rest /= view.shape[axis];
             }
             const auto count = std::min(length, static_cast<std::size_t>(last - column));
-            line(data_ + offset, view_.strides[axes - 1], count);
+            line(data_ + offset, view.strides[axes - 1], count);
             at += count;
             length -= count;
         }
     }
 
-    T* data_;
-    tensor_view view_;
-    bool contiguous_;
+    T* data_ = nullptr;
+    const tensor_view* view_ = nullptr;
+    bool contiguous_ = true;
 };
-
-/// One trainer's gradient of a piece: consecutive elements that arrived from a peer, or null for this worker's own.
-template <class T> struct contribution {
-    T* elements = nullptr;
-    T weight = 1;
-};
-
-/// Sums the contributions in the order given, which is rank order, divides once, and leaves the mean in the local tensor.
-/// If `give_back` is set, the mean also replaces every contribution that arrived, from where it is sent back.
-template <class T>
-void reduce(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own,
-    std::span<const contribution<T>> contributions, bool weighted, T divisor, bool give_back)
-{
-    T sum[tile], mine[tile];
-    piece_walker in(plan, piece), out(plan, piece);
-    const std::uint64_t size = plan.size_of(piece);
-    for (std::uint64_t done = 0; done < size; done += tile) {
-        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, size - done));
-        own.gather(in, n, mine);
-        bool first = true;
-        for (const auto& c : contributions) {
-            if (weighted && c.weight == 0)
-                continue; // counts for nothing, not even as a NaN
-            const T* const from = c.elements ? c.elements + done : mine;
-            if (weighted)
-                for (std::size_t i = 0; i < n; ++i)
-                    sum[i] = first ? c.weight * from[i] : sum[i] + c.weight * from[i];
-            else if (first)
-                std::copy_n(from, n, sum);
-            else
-                for (std::size_t i = 0; i < n; ++i)
-                    sum[i] += from[i];
-            first = false;
-        }
-        if (first)
-            std::fill_n(sum, n, T(0));
-        else
-            for (std::size_t i = 0; i < n; ++i)
-                sum[i] /= divisor;
-        own.scatter(out, n, sum);
-        if (give_back)
-            for (const auto& c : contributions)
-                if (c.elements)
-                    std::copy_n(sum, n, c.elements + done);
-    }
-}
 
 /// Sum of the squares of a piece, in double and in a fixed order.
 template <class T>

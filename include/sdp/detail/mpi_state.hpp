@@ -5,9 +5,9 @@
 
 #include <sdp/comm/mpi_error.hpp>
 #include <sdp/detail/exchange_check.hpp>
+#include <sdp/detail/mpi_handle.hpp>
+#include <sdp/detail/mpi_window.hpp>
 #include <sdp/error.hpp>
-
-#include <boost/mpi/communicator.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -15,6 +15,7 @@
 #include <exception>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <thread>
 #include <utility>
@@ -43,66 +44,73 @@ struct mpi_batch {
     std::unique_ptr<mpi_batch> next_free;
 };
 
-/// A communicator that may or may not be ours to free.
-class mpi_handle {
-public:
-    mpi_handle(const boost::mpi::communicator& given, bool duplicate)
-        : owned_(duplicate)
-    {
-        int initialized = 0;
-        int finalized = 0;
-        check_mpi(MPI_Initialized(&initialized), "MPI_Initialized");
-        check_mpi(MPI_Finalized(&finalized), "MPI_Finalized");
-        if (initialized == 0 || finalized != 0)
-            fail("an MPI communicator is needed while MPI is ", finalized != 0 ? "already finalized" : "not initialized yet",
-                "; the program starts and ends MPI, for example by a boost::mpi::environment in main");
-        if (!given)
-            fail("this process is not part of the given MPI communicator (MPI_COMM_NULL)");
-        if (!duplicate) {
-            comm_ = given;
-            return;
-        }
-        check_mpi(MPI_Comm_dup(given, &comm_), "MPI_Comm_dup");
-        // The default handler ends the program; an exception can be caught and says which peer it was about.
-        MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
-    }
-    mpi_handle(const mpi_handle&) = delete;
-    mpi_handle& operator=(const mpi_handle&) = delete;
-    ~mpi_handle()
-    {
-        if (owned_ && alive())
-            MPI_Comm_free(&comm_);
-    }
-
-    [[nodiscard]] MPI_Comm get() const noexcept { return comm_; }
-
-    /// Destructors may run after the end of MPI, when no call is allowed any more.
-    [[nodiscard]] static bool alive() noexcept
-    {
-        int finalized = 1;
-        return MPI_Finalized(&finalized) == MPI_SUCCESS && finalized == 0;
-    }
-
-private:
-    MPI_Comm comm_ = MPI_COMM_NULL;
-    bool owned_;
-};
-
 /// What all copies of one `mpi_communicator` share.
 class mpi_state {
 public:
-    mpi_state(const boost::mpi::communicator& given, bool duplicate, std::size_t largest_piece)
+    /// @param node_ranks as in `mpi_options::node_ranks`; negative: no node is looked for
+    mpi_state(const boost::mpi::communicator& given, bool duplicate, std::size_t largest_piece, int node_ranks)
         : largest_piece_(checked(largest_piece))
         , handle_(given, duplicate)
         , rank_(given.rank())
         , size_(given.size())
         , check_(rank_, size_)
     {
+        if (node_ranks >= 0)
+            node_.emplace(native(), node_ranks);
     }
 
     [[nodiscard]] int rank() const noexcept { return rank_; }
     [[nodiscard]] int size() const noexcept { return size_; }
     [[nodiscard]] MPI_Comm native() const noexcept { return handle_.get(); }
+    /// The rank's number among those that share memory with this one, or −1.
+    [[nodiscard]] int number_in_node(int rank) const noexcept { return node_ ? node_->number_of(rank) : rank == rank_ ? 0 : -1; }
+    [[nodiscard]] std::unique_ptr<mpi_window> open_window(std::size_t bytes) const
+    {
+        if (!node_)
+            fail("rank ", rank_,
+                " cannot share memory: its communicator was attached, not duplicated; expected one made by the "
+                "constructor of mpi_communicator, or route_choice::swap");
+        return std::make_unique<mpi_window>(*node_, bytes);
+    }
+
+    /// Returns once `done()` is true, which `peer` brings about in the memory of the node.
+    template <class Done> void wait_for(int peer, Done done, std::chrono::milliseconds limit) const
+    {
+        using clock = std::chrono::steady_clock;
+        constexpr int patience = 4096; // rounds of giving the core away, before sleeping
+        const auto start = clock::now();
+        for (int round = 0; !done(); ++round) {
+            if (round % 64 == 63 && clock::now() - start >= limit)
+                fail<timeout_error>(
+                    "rank ", rank_, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
+            if (!node_->is_whole_world()) { // messages to other nodes may need this rank to go on
+                int arrived = 0;
+                MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, native(), &arrived, MPI_STATUS_IGNORE);
+            }
+            if (round < patience)
+                std::this_thread::yield();
+            else
+                std::this_thread::sleep_for(std::chrono::microseconds(50));
+        }
+    }
+
+    /// Starts a sum over all ranks, in place.
+    [[nodiscard]] std::unique_ptr<mpi_batch> all_reduce(void* data, std::size_t count, element_type type)
+    {
+        const MPI_Datatype datatype = type == element_type::f64 ? MPI_DOUBLE : MPI_FLOAT;
+        auto batch = prepare(0, {}, {});
+        const std::size_t most = std::max<std::size_t>(largest_piece_ / size_of(type), 1);
+        for (std::size_t offset = 0; offset < count; offset += most) {
+            const std::size_t n = std::min(most, count - offset);
+            auto* const place = static_cast<std::byte*>(data) + offset * size_of(type);
+            add_request(
+                *batch, {rank_, true, static_cast<int>(n * size_of(type)), count * size_of(type)}, [&](MPI_Request* request) {
+                    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, place, static_cast<int>(n), datatype, MPI_SUM, native(), request),
+                        "MPI_Iallreduce");
+                });
+        }
+        return batch;
+    }
 
     [[nodiscard]] std::unique_ptr<mpi_batch> prepare(
         exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
@@ -182,9 +190,9 @@ public:
                     MPI_Cancel(&batch->requests[i]);
             if (batch->open > 0)
                 drain(*batch);
-            for (auto& request : batch->requests)
-                if (request != MPI_REQUEST_NULL)
-                    MPI_Request_free(&request);
+            for (std::size_t i = 0; i < batch->requests.size(); ++i)
+                if (batch->requests[i] != MPI_REQUEST_NULL && batch->pieces[i].peer != rank_) // a collective stays
+                    MPI_Request_free(&batch->requests[i]);
         }
         recycle(std::move(batch));
     }
@@ -202,14 +210,20 @@ private:
     {
         for (std::size_t offset = 0; offset < message.bytes; offset += largest_piece_) {
             const auto bytes = static_cast<int>(std::min(largest_piece_, message.bytes - offset));
-            const auto count = batch.requests.size() + 1;
-            batch.pieces.push_back({message.peer, outgoing, bytes, message.bytes});
-            batch.indices.resize(std::max(batch.indices.size(), count));
-            batch.statuses.resize(std::max(batch.statuses.size(), count));
-            batch.requests.push_back(MPI_REQUEST_NULL);
-            start(offset, bytes, &batch.requests.back());
-            ++batch.open;
+            add_request(batch, {message.peer, outgoing, bytes, message.bytes},
+                [&](MPI_Request* request) { start(offset, bytes, request); });
         }
+    }
+
+    template <class Start> static void add_request(mpi_batch& batch, const mpi_piece& piece, Start start)
+    {
+        const auto count = batch.requests.size() + 1;
+        batch.pieces.push_back(piece);
+        batch.indices.resize(std::max(batch.indices.size(), count));
+        batch.statuses.resize(std::max(batch.statuses.size(), count));
+        batch.requests.push_back(MPI_REQUEST_NULL);
+        start(&batch.requests.back());
+        ++batch.open;
     }
 
     [[nodiscard]] static int testsome(mpi_batch& batch, int& completed) noexcept
@@ -279,6 +293,7 @@ private:
     int rank_;
     int size_;
     exchange_check check_;
+    std::optional<mpi_node> node_;
     bool given_up_ = false;
     std::unique_ptr<mpi_batch> free_;
 };

@@ -56,7 +56,8 @@ void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& sha
     with_element_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
-            const local_tensor<T> local(tensor_of(parameter_id(p), piece.slab));
+            const tensor_view view = tensor_of(parameter_id(p), piece.slab);
+            const local_tensor<T> local(view);
             if (way == shard_copy::to_tensors)
                 local.scatter(plan, piece, at);
             else

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -23,6 +24,8 @@ struct strip {
     std::uint32_t residents = 0;
     std::span<const interval> runs; ///< on `axis`, ascending
     std::uint64_t row_indices = 0; ///< of `axis`, in all runs
+    std::uint64_t block_rows
+        = std::numeric_limits<std::uint64_t>::max(); ///< strips of one box take turns, this many rows at a time
 
     [[nodiscard]] std::uint64_t row_count() const noexcept { return static_cast<std::uint64_t>(rows.product()); }
     [[nodiscard]] std::uint64_t row_elements() const noexcept { return row_indices * static_cast<std::uint64_t>(inner); }
@@ -48,8 +51,8 @@ public:
 
     [[nodiscard]] const class_table& classes() const noexcept { return classes_; }
 
-    /// The strips of a parameter in the global order: row-major over the runs of the split axes before the last, then by the
-    /// first run of the class. Valid until the next call.
+    /// The strips of a parameter: row-major over the runs of the split axes before the last, then by the first run of the
+    /// class. With `block_rows` that makes the global order. Valid until the next call.
     [[nodiscard]] std::span<const strip> cut(parameter_id id)
     {
         strips_.clear();
@@ -78,6 +81,13 @@ public:
             strips_.push_back(whole);
             return strips_;
         }
+
+        // Short runs of many classes share cache lines and pages, so the strips of a box take turns; from what all workers know.
+        constexpr std::uint64_t short_run = 1024, block = 32768; // elements
+        const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
+        constexpr std::uint64_t most_blocks = 1024;
+        if (row < short_run * residency_.runs(split.back().group).size())
+            whole.block_rows = std::max({block / row, (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
 
         std::vector<strip> boxes {whole};
         for (std::size_t i = 0; i + 1 < split.size(); ++i) {

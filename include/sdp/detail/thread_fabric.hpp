@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -34,6 +35,23 @@ struct thread_batch {
     [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
 };
 
+/// The memory that all ranks of a group opened with one call each.
+struct thread_memory {
+    explicit thread_memory(std::size_t ranks)
+        : own(ranks)
+        , visible(ranks)
+    {
+    }
+
+    struct alignas(64) line {
+        std::byte bytes[64];
+    };
+
+    std::vector<std::vector<line>> own;
+    std::vector<std::atomic<std::byte*>> visible; ///< null until the rank has opened its part
+    std::size_t opened = 0; ///< under the fabric's lock
+};
+
 /// What belongs to one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
@@ -47,6 +65,7 @@ struct thread_endpoint {
     exchange_check check;
     std::vector<std::unique_ptr<thread_batch>> batches;
     thread_batch* free = nullptr;
+    std::size_t memories = 0; ///< opened so far
 };
 
 /// All ranks of a group and the lanes between them.
@@ -106,24 +125,53 @@ public:
 
     void wait(int rank, thread_batch& batch, std::chrono::milliseconds limit)
     {
-        using clock = std::chrono::steady_clock;
-        // Keeps the sum below from overflowing for "as long as it takes".
-        constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
-        const auto deadline = clock::now() + (limit < longest ? limit : longest);
-        // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
-        constexpr int yields = 8;
-        auto& bell = endpoint(rank).bell;
-        for (int round = 0;; ++round) {
-            const auto seen = bell.count();
-            if (progress(rank, batch))
-                return;
-            if (clock::now() >= deadline)
-                throw_if_late(rank, batch, limit);
-            if (round < yields)
-                std::this_thread::yield();
-            else
-                bell.sleep(seen, deadline);
-        }
+        sleep_until(
+            rank, limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
+    }
+
+    /// This rank's part of the group's next memory. Does not wait for the others.
+    [[nodiscard]] std::shared_ptr<thread_memory> open_memory(int rank, std::size_t bytes)
+    {
+        std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
+        const std::lock_guard lock(memories_mutex_);
+        const auto number = endpoint(rank).memories++;
+        const auto at = memories_.try_emplace(number).first;
+        if (!at->second)
+            at->second = std::make_shared<thread_memory>(static_cast<std::size_t>(size_));
+        auto out = at->second;
+        auto& place = out->own[static_cast<std::size_t>(rank)];
+        place = std::move(mine);
+        out->visible[static_cast<std::size_t>(rank)].store(
+            place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
+        if (++out->opened == static_cast<std::size_t>(size_))
+            memories_.erase(at); // from now on it lives as long as somebody holds it
+        return out;
+    }
+
+    void ring(int rank) noexcept { endpoint(rank).bell.ring(); }
+
+    /// Returns once `done()` is true, which `peer` brings about and announces by `ring`.
+    template <class Done> void wait_for(int rank, int peer, Done done, std::chrono::milliseconds limit)
+    {
+        const auto hopeless = [&] {
+            if (const int cause = failing_rank(); cause >= 0)
+                fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+            // In this order: what a rank did before it left is visible once `left` is.
+            if (endpoint(peer).left.load() && !done())
+                fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
+                    " has left the group without its part of the exchange");
+        };
+        sleep_until(
+            rank, limit,
+            [&] {
+                if (done())
+                    return true;
+                hopeless();
+                return done();
+            },
+            [&] {
+                fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
+            });
     }
 
     void recycle(int rank, thread_batch* batch) noexcept
@@ -150,6 +198,29 @@ public:
     }
 
 private:
+    /// Calls `done` until it is true, asleep between the rings of this rank's bell; `late` throws if it was to be by now.
+    template <class Done, class Late> void sleep_until(int rank, std::chrono::milliseconds limit, Done done, Late late)
+    {
+        using clock = std::chrono::steady_clock;
+        // Keeps the sum below from overflowing for "as long as it takes".
+        constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
+        const auto deadline = clock::now() + (limit < longest ? limit : longest);
+        // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
+        constexpr int yields = 8;
+        auto& bell = endpoint(rank).bell;
+        for (int round = 0;; ++round) {
+            const auto seen = bell.count();
+            if (done())
+                return;
+            if (clock::now() >= deadline)
+                late();
+            if (round < yields)
+                std::this_thread::yield();
+            else
+                bell.sleep(seen, deadline);
+        }
+    }
+
     [[nodiscard]] thread_endpoint& endpoint(int rank) noexcept { return *endpoints_[static_cast<std::size_t>(rank)]; }
 
     [[nodiscard]] thread_lane& lane_of(int rank, const thread_message& message) noexcept
@@ -306,6 +377,8 @@ private:
     std::atomic<int> failing_rank_ = -1;
     std::vector<thread_lane> lanes_;
     std::vector<std::unique_ptr<thread_endpoint>> endpoints_;
+    std::mutex memories_mutex_;
+    std::map<std::size_t, std::shared_ptr<thread_memory>> memories_; ///< that not all ranks have opened yet, by number
 };
 
 } // namespace sdp::detail

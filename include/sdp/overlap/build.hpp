@@ -111,10 +111,23 @@ namespace detail {
                     fail("parameter '", model_[s.parameter].name, "' has a local tensor of ", s.size(), " elements on rank ",
                         plan_.rank, "; at most 2^36 − 1 are supported");
             }
-            for (const auto& s : strips) {
-                place(slabs, s);
-                deal_out(s, placed_);
+            for (std::size_t first = 0, last = 0; first < strips.size(); first = last) {
+                while (last < strips.size() && same_box(strips[first], strips[last]))
+                    ++last;
+                if (placed_.size() < last - first)
+                    placed_.resize(last - first);
+                for (std::size_t i = first; i < last; ++i)
+                    place(slabs, strips[i], placed_[i - first]);
+                const std::uint64_t rows = strips[first].row_count(), block = std::min(rows, strips[first].block_rows);
+                for (std::uint64_t row = 0; row < rows; row += block)
+                    for (std::size_t i = first; i < last; ++i)
+                        deal_out(strips[i], placed_[i - first], std::min(rows, row + block));
             }
+        }
+
+        [[nodiscard]] static bool same_box(const strip& a, const strip& b) noexcept
+        {
+            return a.begin == b.begin && a.rows == b.rows;
         }
 
         /// A strip in a local tensor: where its first row begins, how rows follow each other, and the runs of a row.
@@ -129,6 +142,8 @@ namespace detail {
             std::vector<std::pair<std::uint64_t, std::uint64_t>> runs; ///< offset and length, ascending
             std::vector<std::uint64_t> before; ///< elements of the row before each run
             std::uint64_t row_elements = 0;
+            std::optional<std::uint64_t> first_element; ///< of its class, once dealing has begun
+            std::optional<std::uint32_t> whole_row; ///< its pattern
 
             [[nodiscard]] std::uint64_t start_of(std::uint64_t row) const
             {
@@ -141,10 +156,11 @@ namespace detail {
             }
         };
 
-        void place(std::span<const slab> slabs, const strip& s)
+        void place(std::span<const slab> slabs, const strip& s, placed_strip& out)
         {
-            auto& out = placed_;
             out.slab = 0;
+            out.first_element.reset();
+            out.whole_row.reset();
             out.start = 0;
             out.row_elements = 0;
             out.outer.clear();
@@ -214,15 +230,17 @@ namespace detail {
             }
         }
 
-        void deal_out(const strip& s, const placed_strip& at)
+        /// Goes on with a strip, up to a row.
+        void deal_out(const strip& s, placed_strip& at, std::uint64_t row_end)
         {
             overlap_piece piece {};
             piece.slab = at.slab & 0xFF;
             piece.holder_class = numbers_[s.residents];
             auto& d = deals_[piece.holder_class];
             const std::uint64_t k = plan_.classes[piece.holder_class].trainers.size();
-            const std::uint64_t begin = d.done, end = begin + s.elements();
-            std::optional<std::uint32_t> whole_row;
+            if (!at.first_element)
+                at.first_element = d.done;
+            const std::uint64_t begin = *at.first_element, end = begin + row_end * at.row_elements;
             while (d.done < end) {
                 const auto [number, share_end] = d.share(d.done, k);
                 const std::uint64_t to = std::min(end, share_end);
@@ -239,9 +257,9 @@ namespace detail {
                     }
                     const std::uint64_t line = at.outer.empty() ? 1 : at.outer.back().count;
                     const std::uint64_t rows = std::min(left / at.row_elements, line - row % line);
-                    if (!whole_row)
-                        whole_row = add_pattern(at, 0, at.row_elements);
-                    piece.pattern = *whole_row;
+                    if (!at.whole_row)
+                        at.whole_row = add_pattern(at, 0, at.row_elements);
+                    piece.pattern = *at.whole_row;
                     add_piece(piece, at.start_of(row), rows, at.outer.empty() ? 0 : at.outer.back().stride);
                     d.done += rows * at.row_elements;
                 }
@@ -254,7 +272,7 @@ namespace detail {
         strip_cutter<Wanted> cutter_;
         overlap_plan plan_;
         std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the parameter at hand
-        placed_strip placed_; ///< the strip at hand
+        std::vector<placed_strip> placed_; ///< the strips of the box at hand
         std::vector<std::uint32_t> numbers_; ///< by residents: class of the plan
         std::vector<deal> deals_; ///< by class of the plan, of the parameter at hand
     };

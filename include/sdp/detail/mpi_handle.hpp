@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief An MPI communicator that is or is not the library's own, and whether MPI still runs.
+
+#include <sdp/comm/mpi_error.hpp>
+#include <sdp/error.hpp>
+
+#include <boost/mpi/communicator.hpp>
+
+namespace sdp::detail {
+
+/// A communicator that may or may not be ours to free.
+class mpi_handle {
+public:
+    mpi_handle(const boost::mpi::communicator& given, bool duplicate)
+        : owned_(duplicate)
+    {
+        int initialized = 0;
+        int finalized = 0;
+        check_mpi(MPI_Initialized(&initialized), "MPI_Initialized");
+        check_mpi(MPI_Finalized(&finalized), "MPI_Finalized");
+        if (initialized == 0 || finalized != 0)
+            fail("an MPI communicator is needed while MPI is ", finalized != 0 ? "already finalized" : "not initialized yet",
+                "; the program starts and ends MPI, for example by a boost::mpi::environment in main");
+        if (!given)
+            fail("this process is not part of the given MPI communicator (MPI_COMM_NULL)");
+        if (!duplicate) {
+            comm_ = given;
+            return;
+        }
+        check_mpi(MPI_Comm_dup(given, &comm_), "MPI_Comm_dup");
+        // The default handler ends the program; an exception can be caught and says which peer it was about.
+        MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+    }
+    mpi_handle(const mpi_handle&) = delete;
+    mpi_handle& operator=(const mpi_handle&) = delete;
+    ~mpi_handle()
+    {
+        if (owned_ && alive())
+            MPI_Comm_free(&comm_);
+    }
+
+    [[nodiscard]] MPI_Comm get() const noexcept { return comm_; }
+
+    /// Destructors may run after the end of MPI, when no call is allowed any more.
+    [[nodiscard]] static bool alive() noexcept
+    {
+        int finalized = 1;
+        return MPI_Finalized(&finalized) == MPI_SUCCESS && finalized == 0;
+    }
+
+private:
+    MPI_Comm comm_ = MPI_COMM_NULL;
+    bool owned_;
+};
+
+} // namespace sdp::detail

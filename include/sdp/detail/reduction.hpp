@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The sum over the trainers in rank order, a tile at a time, wherever each one's elements lie.
+
+#include <sdp/detail/kernels.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+namespace sdp::detail {
+
+/// The elements of one trainer: consecutive ones that were packed, or pieces of a tensor.
+template <class T> struct side {
+    T* packed = nullptr;
+    const local_tensor<T>* tensor = nullptr; ///< if nothing was packed
+    piece_stream* in = nullptr; ///< where reading and
+    piece_stream* out = nullptr; ///< writing have got to
+    T weight = 1;
+    bool written = true; ///< gets the mean
+};
+
+/// Sums the next `size` elements of all sides in the order given, which is rank order, divides once, and writes the mean to
+/// the sides that are to get it.
+template <class T> class reduction {
+public:
+    /// If `weighted`, every side counts with its weight, and one of weight 0 for nothing, not even as a NaN.
+    void operator()(std::span<side<T>> sides, std::uint64_t size, bool weighted, T divisor)
+    {
+        // Exact either way, and many times faster than a division.
+        int exponent = 0;
+        const bool reciprocal = std::frexp(divisor, &exponent) == T(0.5) && exponent < 64;
+        const T factor = reciprocal ? T(1) / divisor : T(1);
+        for (std::uint64_t done = 0; done < size; done += tile) {
+            const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, size - done));
+            bool first = true;
+            for (auto& s : sides) {
+                if (weighted && s.weight == 0) {
+                    skip(s, n);
+                } else if (weighted) {
+                    const T w = s.weight;
+                    if (first)
+                        read(s, n, [w](T&, T x) { return w * x; });
+                    else
+                        read(s, n, [w](T& sum, T x) { return sum + w * x; });
+                    first = false;
+                } else {
+                    if (first)
+                        read(s, n, [](T&, T x) { return x; });
+                    else
+                        read(s, n, [](T& sum, T x) { return sum + x; });
+                    first = false;
+                }
+            }
+            T* const sum = sum_;
+            if (first)
+                std::fill_n(sum, n, T(0));
+            else if (reciprocal)
+                for_each_index(n, [=](std::size_t i) { sum[i] *= factor; });
+            else
+                for_each_index(n, [=](std::size_t i) { sum[i] /= divisor; });
+            for (auto& s : sides)
+                if (s.written)
+                    write(s, n);
+                else if (s.packed != nullptr)
+                    s.packed += n;
+        }
+    }
+
+private:
+    /// Elements are read before any is written, so a packed side moves on only when it is written.
+    template <class Op> void read(side<T>& s, std::size_t n, Op op)
+    {
+        T* sum = sum_;
+        if (s.packed != nullptr) {
+            add(s.packed, n, sum, op);
+            return;
+        }
+        auto* at = &sum;
+        s.tensor->for_each_stretch(*s.in, n, [at, op](const T* from, index_t step, std::size_t count) {
+            if (step == 1)
+                add(from, count, *at, op);
+            else
+                for (std::size_t i = 0; i < count; ++i)
+                    (*at)[i] = op((*at)[i], from[static_cast<index_t>(i) * step]);
+            *at += count;
+        });
+    }
+
+    template <class Op> static void add(const T* __restrict from, std::size_t n, T* __restrict sum, Op op)
+    {
+        for_each_index(n, [=](std::size_t i) { sum[i] = op(sum[i], from[i]); });
+    }
+
+    void skip(side<T>& s, std::size_t n)
+    {
+        if (s.packed == nullptr)
+            s.tensor->for_each_stretch(*s.in, n, [](const T*, index_t, std::size_t) {});
+    }
+
+    void write(side<T>& s, std::size_t n)
+    {
+        if (s.packed != nullptr) {
+            copy_run(static_cast<const T*>(sum_), n, s.packed);
+            s.packed += n;
+        } else {
+            s.tensor->scatter(*s.out, n, sum_);
+        }
+    }
+
+    alignas(64) T sum_[tile];
+};
+
+} // namespace sdp::detail

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Which way the gradients of each class go, from what the communicator can do and what each way costs.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/overlap/plan.hpp>
+#include <sdp/synchronizer_options.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace sdp::detail {
+
+/// What is done with a class's gradients.
+enum class route : std::uint8_t {
+    none, ///< this worker does not train it
+    local, ///< it is the only trainer
+    swap, ///< two trainers send each other everything and both sum: one round
+    two_sided, ///< sent to the owner, which sums and sends the mean back
+    memory, ///< the owner sums in the trainers' memory
+    native, ///< the transport's own all-reduce
+};
+
+/// Whether there is to be memory that peers reach: the same answer on all ranks that reach each other.
+template <communicator C>
+[[nodiscard]] bool may_share_memory(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
+{
+    if constexpr (peer_memory<C>)
+        if (options.route != route_choice::two_sided && options.route != route_choice::swap)
+            for (int rank = 0; rank < plan.world; ++rank)
+                if (rank != plan.rank && comm.reaches(rank))
+                    return true;
+    return false;
+}
+
+/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are, how many
+/// elements the class has, and options that are the same everywhere.
+template <communicator C>
+[[nodiscard]] std::vector<route> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
+{
+    const auto choose = [&](const holder_class& c) {
+        const std::size_t k = c.trainers.size();
+        if (c.position < 0)
+            return route::none;
+        if (k == 1)
+            return route::local;
+        if constexpr (native_all_reduce<C>)
+            if (options.route == route_choice::native && static_cast<int>(k) == plan.world)
+                return route::native;
+        const route messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided
+            ? route::swap
+            : route::two_sided;
+        if constexpr (peer_memory<C>)
+            if (may_share_memory(plan, comm, options)
+                && std::ranges::all_of(c.trainers, [&](int rank) { return comm.reaches(rank); }))
+                return route::memory;
+        return messages;
+    };
+    std::vector<route> out;
+    for (const auto& c : plan.classes)
+        out.push_back(choose(c));
+    return out;
+}
+
+} // namespace sdp::detail
