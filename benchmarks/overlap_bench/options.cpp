@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "options.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <functional>
+#include <map>
 #include <stdexcept>
-#include <string_view>
 
 namespace overlap_bench {
 namespace {
@@ -20,46 +22,66 @@ namespace {
         return value << shift;
     }
 
-    template <class T> [[nodiscard]] std::vector<T> list_of(std::string_view flag, std::string_view text)
+    template <class F> void for_each_part(std::string_view text, F f)
     {
-        std::vector<T> out;
         while (!text.empty()) {
             const auto comma = text.find(',');
-            out.push_back(static_cast<T>(size_of(flag, text.substr(0, comma))));
+            f(text.substr(0, comma));
             text = comma == std::string_view::npos ? std::string_view {} : text.substr(comma + 1);
         }
+    }
+
+    [[nodiscard]] std::vector<std::size_t> sizes_of(std::string_view flag, std::string_view text)
+    {
+        std::vector<std::size_t> out;
+        for_each_part(text, [&](std::string_view part) { out.push_back(size_of(flag, part)); });
         return out;
     }
 
 } // namespace
 
+bool options::wants(std::string_view route) const
+{
+    return only.empty() || std::find(only.begin(), only.end(), route) != only.end();
+}
+
 options parse(int argc, char** argv)
 {
     options out;
+    using text = std::string_view;
+    const std::map<text, std::function<void(text, text)>> flags {
+        {"--backend", [&](text, text v) { out.backend = v; }},
+        {"--workers", [&](text f, text v) { out.workers = static_cast<int>(size_of(f, v)); }},
+        {"--layout", [&](text, text v) { out.layout = v; }},
+        {"--holders",
+            [&](text f, text v) {
+                out.holders.clear();
+                for_each_part(
+                    v, [&](text k) { out.holders.push_back(k == "mixed" ? mixed_holders : static_cast<int>(size_of(f, k))); });
+            }},
+        {"--bytes", [&](text f, text v) { out.bytes = sizes_of(f, v); }},
+        {"--run-bytes", [&](text f, text v) { out.run_bytes = sizes_of(f, v); }},
+        {"--parameters", [&](text f, text v) { out.parameters = size_of(f, v); }},
+        {"--scale", [&](text f, text v) { out.scale = size_of(f, v); }},
+        {"--bucket-bytes", [&](text f, text v) { out.bucket_bytes = size_of(f, v); }},
+        {"--rounds", [&](text f, text v) { out.rounds = static_cast<int>(size_of(f, v)); }},
+        {"--seconds", [&](text f, text v) { out.most_seconds = static_cast<double>(size_of(f, v)); }},
+        {"--only", [&](text, text v) { for_each_part(v, [&](text route) { out.only.emplace_back(route); }); }},
+        {"--json", [&](text, text v) { out.json = v; }},
+    };
     for (int i = 1; i < argc; ++i) {
-        const std::string_view flag = argv[i];
-        if (i + 1 == argc)
-            throw std::invalid_argument(std::string(flag)
-                + " needs a value; flags: --backend threads|mpi --workers N --holders K,… --bytes B,… --run-bytes B,… --rounds R "
-                  "--json FILE");
-        const std::string_view value = argv[++i];
-        if (flag == "--backend" && (value == "threads" || value == "mpi"))
-            out.backend = value;
-        else if (flag == "--workers")
-            out.workers = static_cast<int>(size_of(flag, value));
-        else if (flag == "--holders")
-            out.holders = list_of<int>(flag, value);
-        else if (flag == "--bytes")
-            out.bytes = list_of<std::size_t>(flag, value);
-        else if (flag == "--run-bytes")
-            out.run_bytes = list_of<std::size_t>(flag, value);
-        else if (flag == "--rounds")
-            out.rounds = static_cast<int>(size_of(flag, value));
-        else if (flag == "--json")
-            out.json = value;
-        else
-            throw std::invalid_argument("'" + std::string(flag) + " " + std::string(value) + "' is not understood");
+        const auto known = flags.find(argv[i]);
+        if (known == flags.end() || i + 1 == argc) {
+            std::string words = known == flags.end() ? "is not understood" : "needs a value";
+            for (const auto& [flag, set] : flags)
+                words += (flag == flags.begin()->first ? "; flags: " : " ") + std::string(flag);
+            throw std::invalid_argument("'" + std::string(argv[i]) + "' " + words);
+        }
+        known->second(known->first, argv[i + 1]);
+        ++i;
     }
+    if (out.backend != "threads" && out.backend != "mpi")
+        throw std::invalid_argument("--backend has '" + out.backend + "'; expected threads or mpi");
     return out;
 }
 
