@@ -26,7 +26,7 @@ class gloo_workers {
 public:
     virtual ~gloo_workers() = default;
 
-    /// The fastest of gloo's all-reduce algorithms for these elements, found by trying each. Prepares and checks nothing.
+    /// The faster of gloo's two all-reduce algorithms for these elements, found by trying both. Prepares and checks nothing.
     /// Collective.
     [[nodiscard]] virtual contender fastest(std::span<float> elements, const coordinator& all) = 0;
 };

@@ -2,9 +2,7 @@
 #include "backends.hpp"
 
 #include <gloo/allreduce.h>
-#include <gloo/allreduce_bcube.h>
-#include <gloo/allreduce_halving_doubling.h>
-#include <gloo/allreduce_ring_chunked.h>
+#include <gloo/math.h>
 #include <gloo/rendezvous/context.h>
 #include <gloo/transport/tcp/device.h>
 
@@ -61,14 +59,11 @@ namespace {
                     gloo::allreduce(o);
                 };
             };
-            const std::vector<float*> pointers {elements.data()};
-            const int count = static_cast<int>(elements.size());
-            const auto object = [&](std::shared_ptr<gloo::Algorithm> algorithm) { return [=] { algorithm->run(); }; };
-            std::map<std::string, std::function<void()>> algorithms {
+            // gloo's older algorithm classes, ring chunked and halving doubling, are no faster here, and stall now and then when
+            // several live on one context.
+            const std::map<std::string, std::function<void()>> algorithms {
                 {"ring", options(gloo::detail::AllreduceOptionsImpl::RING)},
                 {"bcube", options(gloo::detail::AllreduceOptionsImpl::BCUBE)},
-                {"ring chunked", object(std::make_shared<gloo::AllreduceRingChunked<float>>(context, pointers, count))},
-                {"halving doubling", object(std::make_shared<gloo::AllreduceHalvingDoubling<float>>(context, pointers, count))},
             };
             contender out;
             out.route = "gloo";

@@ -12,7 +12,7 @@
 /// | `dense`                  | MPI_Allreduce of everything, in place; on threads a sum through shared memory             |
 /// | ours, see `our_routes`   | gradients that become means, as they lie in a worker's compact tensors                    |
 /// | `iallreduce`, `allreduce`| one all-reduce per set of holders, on contiguous buffers, all at once or in turn          |
-/// | `gloo`                   | the fastest all-reduce of gloo over everything, TCP on the loopback device                |
+/// | `gloo`                   | the faster all-reduce of gloo over everything, TCP on the loopback device                  |
 /// | `memcpy`                 | one copy of what a worker holds                                                           |
 ///
 /// `ratio` is to the dense route of the same rounds; `busbw` is 2(k−1)/k times the bytes a worker holds, over the time, in

@@ -175,6 +175,7 @@ void run_mpi(const options& o, int argc, char** argv)
             contenders.push_back(copy_contender(static_cast<std::size_t>(ours.held_bytes()), arena));
         report(o, measure(o, setting_of(o, l, world.size(), ours, all), contenders, all), all);
     });
+    all.barrier(); // before anybody closes gloo's connections
 }
 
 } // namespace overlap_bench
