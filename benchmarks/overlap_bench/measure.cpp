@@ -10,13 +10,6 @@
 namespace overlap_bench {
 namespace {
 
-    [[nodiscard]] double median(std::vector<double> values)
-    {
-        std::sort(values.begin(), values.end());
-        const std::size_t half = values.size() / 2;
-        return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-    }
-
     [[nodiscard]] double bus_bandwidth(const row& r)
     {
         return r.wire_bytes / (median(r.ms) * 1e6);
@@ -55,6 +48,13 @@ namespace {
     }
 
 } // namespace
+
+double median(std::vector<double> values)
+{
+    std::sort(values.begin(), values.end());
+    const std::size_t half = values.size() / 2;
+    return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
 
 std::vector<row> measure(const options& o, const row& setting, std::vector<contender>& contenders, const coordinator& all)
 {

@@ -43,6 +43,8 @@ struct coordinator {
     std::function<double(double)> maximum, sum; ///< over the workers, the same on all
 };
 
+[[nodiscard]] double median(std::vector<double> values);
+
 /// Runs every contender once per round, in turn, so that a slow phase of the machine meets all of them.
 [[nodiscard]] std::vector<row> measure(
     const options& o, const row& setting, std::vector<contender>& contenders, const coordinator& all);

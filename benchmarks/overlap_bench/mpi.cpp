@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "backends.hpp"
+#include "mpi_coordinator.hpp"
 #include "ours.hpp"
 
 #include <sdp/comm/mpi.hpp>
@@ -139,15 +140,7 @@ void run_mpi(const options& o, int argc, char** argv)
 {
     const boost::mpi::environment environment(argc, argv);
     const boost::mpi::communicator world;
-    const auto combined = [&](double value, MPI_Op op) {
-        MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, op, world);
-        return value;
-    };
-    coordinator all;
-    all.root = world.rank() == 0;
-    all.barrier = [&] { MPI_Barrier(world); };
-    all.maximum = [&](double value) { return combined(value, MPI_MAX); };
-    all.sum = [&](double value) { return combined(value, MPI_SUM); };
+    const auto all = coordinator_of(world);
     if (all.root)
         print_header();
     const sdp::mpi_communicator comm(world);

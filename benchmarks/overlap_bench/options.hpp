@@ -4,6 +4,8 @@
 /// @brief What overlap_bench measures, as told on its command line.
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +34,16 @@ struct options {
     [[nodiscard]] bool wants(std::string_view route) const;
 };
 
-/// @throws std::invalid_argument with a sentence for the user
+/// Called with a flag and its value.
+using flag_setter = std::function<void(std::string_view, std::string_view)>;
+
+/// @throws std::invalid_argument with a sentence for the user, as all here
+void parse_flags(int argc, char** argv, const std::map<std::string_view, flag_setter>& flags);
+
+/// A number ≥ 1, with K, M or G behind it or nothing.
+[[nodiscard]] std::size_t size_of(std::string_view flag, std::string_view text);
+[[nodiscard]] std::vector<std::size_t> sizes_of(std::string_view flag, std::string_view text);
+
 [[nodiscard]] options parse(int argc, char** argv);
 
 } // namespace overlap_bench

@@ -66,6 +66,7 @@ public:
         }
     }
 
+    [[nodiscard]] auto& net() noexcept { return net_; }
     [[nodiscard]] double held_bytes() const { return static_cast<double>(held_ * sizeof(float)); }
 
     /// The elements that this worker shares, by who holds them; the same order of sets on all workers.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "backends.hpp"
 #include "ours.hpp"
+#include "thread_coordinator.hpp"
 
 #include <sdp/comm/threads.hpp>
 
@@ -82,26 +83,10 @@ void run_threads(const options& o)
     for_each_layout(o, o.workers, [&](const layout& l) {
         std::vector<std::vector<float>> arenas(workers, std::vector<float>(arena_elements(l)));
         dense_sum dense({arenas.begin(), arenas.end()}, l.elements());
-        std::barrier barrier(o.workers);
-        std::vector<double> reported(workers);
+        thread_meeting meeting(o.workers);
         sdp::run_workers(o.workers, [&](sdp::thread_communicator comm) {
             const int rank = comm.rank();
-            const auto combined = [&, rank](double value, auto combine) {
-                reported[static_cast<std::size_t>(rank)] = value;
-                barrier.arrive_and_wait();
-                const double out = combine();
-                barrier.arrive_and_wait();
-                return out;
-            };
-            coordinator all;
-            all.root = rank == 0;
-            all.barrier = [&] { barrier.arrive_and_wait(); };
-            all.maximum = [&](double value) {
-                return combined(value, [&] { return *std::max_element(reported.begin(), reported.end()); });
-            };
-            all.sum = [&](double value) {
-                return combined(value, [&] { return std::accumulate(reported.begin(), reported.end(), 0.0); });
-            };
+            const auto all = meeting.of(rank);
             const std::span<float> arena(arenas[static_cast<std::size_t>(rank)]);
             our_contenders ours(o, l, comm, arena);
             std::vector<contender> contenders;

@@ -31,6 +31,7 @@ struct link_counters {
     std::uint64_t arrived = 0; ///< exchanges found complete
     std::uint64_t fruitless = 0; ///< tests that found nothing
     std::chrono::nanoseconds fruitless_time {0};
+    std::chrono::nanoseconds waiting_time {0}; ///< inside of waits that ended well
 };
 
 namespace detail {
@@ -74,7 +75,7 @@ public:
     {
         if (!state_)
             return;
-        const auto end = detail::delay_clock::now() + limit;
+        const auto start = detail::delay_clock::now(), end = start + limit;
         const auto left = [&] { return std::chrono::duration_cast<std::chrono::milliseconds>(end - detail::delay_clock::now()); };
         if (!state_->bytes_here)
             state_->moved.wait(limit); // names who is late
@@ -85,7 +86,9 @@ public:
         std::this_thread::sleep_until(std::min(due(), end));
         if (due() > end)
             sdp::detail::fail<sdp::timeout_error>("messages were still on the delayed link after ", limit.count(), " ms");
-        ++state_->link->counters.arrived;
+        auto& counters = state_->link->counters;
+        ++counters.arrived;
+        counters.waiting_time += detail::delay_clock::now() - start;
         state_.reset();
     }
 
@@ -159,7 +162,6 @@ public:
     void abort() requires sdp::abortable<C> { inner_.abort(); }
 
     [[nodiscard]] const link_counters& counters() const { return link_->counters; }
-    void set_speed(link_speed speed) { link_->speed = speed; }
 
 private:
     C inner_;
