@@ -26,14 +26,14 @@ struct options {
     std::string backend = "threads"; ///< or "mpi", where the launcher decides the number of workers
     int workers = 2;
     int holders = 2;
-    std::size_t bytes = std::size_t {32} << 20; ///< of the model
+    std::size_t bytes = std::size_t {64} << 20; ///< of the model
     std::size_t parameter_bytes = std::size_t {64} << 10;
     std::vector<std::size_t> bucket_bytes; ///< empty: 64 KiB to 64 MiB
     std::size_t latency_us = 100;
-    std::size_t megabytes_per_second = 100;
-    /// `work`: the worker's own processor multiplies and adds. `device`: a device computes, and the worker sleeps until a
-    /// gradient is final, which is all that fits when there are more workers than cores.
-    std::string compute = "work";
+    std::size_t megabytes_per_second = 200;
+    /// `device`: a device computes, and the worker sleeps until a gradient is final, so that more workers than cores fit.
+    /// `work`: the worker's own processor multiplies and adds, and what it does for the exchange is not hidden.
+    std::string compute = "device";
     int rounds = 7;
     std::string json;
 };
@@ -228,12 +228,13 @@ template <sdp::communicator C> void run_on(const options& o, C inner, const coor
                         << "{\"bench\":\"backward\",\"backend\":\"" << o.backend << "\",\"compute\":\"" << o.compute
                         << "\",\"workers\":" << inner.size() << ",\"holders\":" << o.holders
                         << ",\"bytes\":" << l.elements() * sizeof(float) << ",\"parameters\":" << l.model.parameters().size()
-                        << ",\"bucket_bytes\":" << bucket << ",\"latency_us\":" << o.latency_us
-                        << ",\"link_mbs\":" << o.megabytes_per_second << ",\"backward_ms\":" << median(backward)
-                        << ",\"exchange_ms\":" << median(exchange) << ",\"both_ms\":" << median(both) << ",\"hidden\":" << hidden
-                        << ",\"polling\":" << median(polling) << ",\"ready_ms\":" << median(in_ready)
-                        << ",\"blocked_ms\":" << median(blocked) << ",\"rounds\":" << both.size() << ",\"wrong\":" << wrong
-                        << "}\n";
+                        << ",\"bucket_bytes\":" << bucket
+                        << ",\"default_bucket\":" << (bucket == sdp::synchronizer_options {}.bucket_bytes ? "true" : "false")
+                        << ",\"latency_us\":" << o.latency_us << ",\"link_mbs\":" << o.megabytes_per_second
+                        << ",\"backward_ms\":" << median(backward) << ",\"exchange_ms\":" << median(exchange)
+                        << ",\"both_ms\":" << median(both) << ",\"hidden\":" << hidden << ",\"polling\":" << median(polling)
+                        << ",\"ready_ms\":" << median(in_ready) << ",\"blocked_ms\":" << median(blocked)
+                        << ",\"rounds\":" << both.size() << ",\"wrong\":" << wrong << "}\n";
             }
             if (wrong > 0)
                 throw std::runtime_error("the exchange behind the backward pass computed wrong elements");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <stdexcept>
@@ -44,7 +45,8 @@ namespace {
              << ",\"bytes_sent_max\":" << r.bytes_sent_max << ",\"bytes_sent_bound\":" << r.bytes_sent_bound
              << ",\"wrong\":" << r.wrong << ",\"layout\":\"" << r.layout << "\",\"parameters\":" << r.parameters
              << ",\"held_bytes\":" << r.held_bytes << ",\"bytes_sent_mean\":" << r.bytes_sent_mean
-             << ",\"rounds\":" << r.ms.size() << ",\"algorithm\":\"" << r.algorithm << "\"}\n";
+             << ",\"bytes_off\":" << r.bytes_off << ",\"rounds\":" << r.ms.size() << ",\"algorithm\":\"" << r.algorithm
+             << "\"}\n";
     }
 
 } // namespace
@@ -101,6 +103,7 @@ std::vector<row> measure(const options& o, const row& setting, std::vector<conte
         out[c].dense_ms = dense;
         out[c].bytes_sent_max = static_cast<std::uint64_t>(all.maximum(sent));
         out[c].bytes_sent_mean = all.sum(sent) / setting.workers;
+        out[c].bytes_off = all.sum(std::abs(sent - static_cast<double>(contenders[c].bytes_bound)));
         out[c].bytes_sent_bound = static_cast<std::uint64_t>(all.maximum(static_cast<double>(contenders[c].bytes_bound)));
         out[c].wrong = static_cast<std::uint64_t>(all.sum(static_cast<double>(out[c].wrong)));
     }

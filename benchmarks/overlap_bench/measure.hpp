@@ -34,6 +34,7 @@ struct row {
     double wire_bytes = 0; ///< Σ 2(k−1)/k of the bytes a worker holds with k holders, mean
     std::uint64_t bytes_sent_max = 0, bytes_sent_bound = 0, wrong = 0;
     double bytes_sent_mean = 0;
+    double bytes_off = 0; ///< between what was sent and the formula, summed over the workers
 };
 
 /// Collective operations of the backend that the measuring itself needs.
