@@ -13,8 +13,12 @@ set grid linecolor "#dddddd"
 set border 3
 set tics nomirror
 
-# Four routes for k = 2, then the same four for k = 4.
-array colours[4] = ["#08519c", "#238b45", "#d94801", "#6a51a3"]
-plot 1 with lines linecolor "#999999" dashtype 2 title "MPI\\_Allreduce", \
-     for [i = 0:7] data index i using 1:2 with linespoints linewidth 2 pointtype (i < 4 ? 7 : 6) \
-         dashtype (i < 4 ? 1 : 3) linecolor rgb colours[i % 4 + 1] title columnheader(1)
+# Four routes for k = 2, then the same four, dotted, for k = 4.
+do for [k = 0:1] {
+    do for [i = 1:4] {
+        set style line 4 * k + i linewidth 2 dashtype 2 * k + 1 pointtype 7 - k linecolor rgb \
+            word("#08519c #238b45 #d94801 #6a51a3", i)
+    }
+}
+plot 1 with lines linecolor rgb "#999999" dashtype 2 title "MPI\\_Allreduce", \
+     for [i = 0:7] data index i using 1:2 with linespoints linestyle i + 1 title columnheader(1)

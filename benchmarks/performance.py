@@ -139,7 +139,9 @@ def bounds_table(settings, backward, plan):
         some = [
             r
             for r in backward
-            if (r["backend"], r["compute"], r["workers"], r["holders"]) == ("threads", "device", n, k) and r["default_bucket"]
+            if (r["backend"], r["compute"], r["workers"], r["holders"]) == ("threads", "device", n, k)
+            and r["default_bucket"]
+            and r["bytes"] > 8 * r["bucket_bytes"]
         ]
         add(f"hidden behind the backward pass, N = {n}, k = {k}, default buckets", 0.9, [r["hidden"] for r in some], at_least=True)
         add(f"share of the step spent polling, N = {n}, k = {k}, default buckets", 0.02, [r["polling"] for r in some], "{:.4f}")
