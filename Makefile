@@ -10,6 +10,8 @@ mpi := libboost-mpi-dev libopenmpi-dev openmpi-bin
 # Reference BLAS trains ten times slower, and libopenblas0-serial computes wrong products when several threads use it.
 torch := libtorch-dev libopenblas0-openmp
 trainer := $(torch) libcli11-dev nlohmann-json3-dev
+# A contender of the benchmarks.
+gloo := libgloo-dev
 
 install = cmake/install-packages.sh $(1)
 
@@ -19,7 +21,7 @@ cmake --build --preset $(1) -j $(JOBS)
 ctest --preset $(1) -j $(JOBS)
 endef
 
-.PHONY: help test dev asan tsan clang bench quickstart docs
+.PHONY: help test dev asan tsan clang bench performance quickstart docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
@@ -29,6 +31,7 @@ help:
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
 	@echo "make dev | asan | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
+	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan tsan
@@ -50,9 +53,15 @@ clang:
 	$(call run_tests,clang)
 
 bench:
-	@$(call install,$(core) $(mpi))
+	@$(call install,$(core) $(mpi) $(gloo))
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target bench
+
+performance:
+	@$(call install,$(core) $(mpi) $(gloo) gnuplot-nox python3)
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target benchmarks
+	benchmarks/performance.sh $(if $(QUICK),--quick) build/release
 
 quickstart:
 	@$(call install,$(tools) librange-v3-dev $(mpi) $(trainer) dict-gcide gnuplot-nox)

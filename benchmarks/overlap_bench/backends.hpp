@@ -1,43 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The backends of overlap_bench, and the loop over settings that they share.
+/// @brief What has two implementations: the program is built without what was not found.
 
 #include "measure.hpp"
 
-#include <stdexcept>
+#include <functional>
+#include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace overlap_bench {
 
 void run_threads(const options& o);
 
-/// The program has no MPI where none was found when it was built.
+/// @throws std::invalid_argument in a build without MPI
 void run_mpi(const options& o, int argc, char** argv);
 
-template <class F> void for_each_setting(const options& o, int workers, F f)
-{
-    for (const auto bytes : o.bytes)
-        for (const auto run_bytes : o.run_bytes)
-            for (const int holders : o.holders) {
-                if (holders > workers)
-                    throw std::invalid_argument(
-                        "--holders has " + std::to_string(holders) + ", but there are " + std::to_string(workers) + " workers");
-                f(bytes, run_bytes, holders);
-            }
-}
+/// Collective: every worker gives bytes and gets those of all, by rank.
+using gather_bytes = std::function<std::vector<std::vector<char>>(const std::vector<char>&)>;
 
-inline void report(const options& o, const std::vector<row>& rows, const coordinator& all)
-{
-    if (!all.root)
-        return;
-    for (const auto& r : rows) {
-        print(r);
-        if (!o.json.empty())
-            write_json(o.json, r);
-        if (r.wrong > 0)
-            throw std::runtime_error("route " + r.route + " computed wrong elements");
-    }
-}
+/// Processes that sum floats in place through gloo over TCP on the loopback device. Nothing in a build without gloo.
+class gloo_workers {
+public:
+    virtual ~gloo_workers() = default;
+
+    /// The faster of gloo's two all-reduce algorithms for these elements, found by trying both. Prepares and checks nothing.
+    /// Collective.
+    [[nodiscard]] virtual contender fastest(std::span<float> elements, const coordinator& all) = 0;
+};
+[[nodiscard]] std::unique_ptr<gloo_workers> connect_gloo(int rank, int size, const gather_bytes& gather);
 
 } // namespace overlap_bench

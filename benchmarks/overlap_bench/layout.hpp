@@ -1,72 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Synthetic layouts: a matrix whose columns are dealt to holder sets in runs of a given length, in no useful order.
+/// @brief Models and who holds what of them: synthetic layouts with runs of a given length, and those of a real model.
+///
+/// | name                 | model                          | holders                                                          |
+/// |----------------------|--------------------------------|------------------------------------------------------------------|
+/// | `scattered`          | matrices of about 2 MiB        | runs dealt to holder sets in no useful order: nothing merges     |
+/// | `llama-130m-neuron`  | LLaMA of 130 million elements  | the library's neuron partition of heads and hidden neurons       |
+/// | `llama-130m-block`   | the same                       | the library's block partition of attention and feed-forward      |
+
+#include "options.hpp"
 
 #include <sdp/sdp.hpp>
 
-#include <algorithm>
-#include <cstddef>
-#include <numeric>
+#include <functional>
+#include <string>
 #include <vector>
 
 namespace overlap_bench {
 
-/// Neighbouring runs have different holders, all k-subsets of the workers equally often: nothing merges, which is the case
-/// to fear. The library's own neuron partition puts equal holder sets side by side.
-struct scattered_partition {
-    int holders = 2;
+struct layout {
+    sdp::model model;
+    std::function<sdp::assignment(const sdp::model&, int)> partition;
+    std::size_t run_bytes = 0; ///< 0 where the partition decides
+    int holders = 0;
 
-    [[nodiscard]] static std::vector<sdp::rank_set> subsets(int world, int k)
-    {
-        std::vector<sdp::rank_set> out;
-        std::vector<bool> chosen(static_cast<std::size_t>(world), false);
-        std::fill(chosen.begin(), chosen.begin() + k, true);
-        do {
-            std::vector<int> ranks;
-            for (int rank = 0; rank < world; ++rank)
-                if (chosen[static_cast<std::size_t>(rank)])
-                    ranks.push_back(rank);
-            out.emplace_back(ranks);
-        } while (std::prev_permutation(chosen.begin(), chosen.end()));
-        // A stride that is coprime to the count visits every subset and separates neighbours.
-        std::vector<sdp::rank_set> mixed(out.size());
-        std::size_t stride = out.size() / 3 + 1;
-        while (std::gcd(stride, out.size()) != 1)
-            ++stride;
-        for (std::size_t i = 0; i < out.size(); ++i)
-            mixed[i] = out[i * stride % out.size()];
-        return mixed;
-    }
-
-    [[nodiscard]] sdp::assignment operator()(const sdp::model& m, int world) const
-    {
-        sdp::assignment out(m, world);
-        const auto sets = subsets(world, holders);
-        for (std::size_t g = 0; g < m.groups().size(); ++g) {
-            std::vector<sdp::neuron_unit> units;
-            for (sdp::index_t n = 0; n < m.groups()[g].neurons; ++n)
-                units.push_back({n, n + 1, sets[static_cast<std::size_t>(n) % sets.size()]});
-            out.assign(sdp::group_id(g), units);
-        }
-        return out;
-    }
+    [[nodiscard]] std::size_t elements() const { return static_cast<std::size_t>(model.size()); }
 };
 
-/// A float matrix of about `bytes`, with runs of `run_bytes` within a row; about a thousand runs a row where there are as
-/// many.
-[[nodiscard]] inline sdp::model scattered_model(std::size_t bytes, std::size_t run_bytes, std::size_t sets)
-{
-    const std::size_t run = std::max<std::size_t>(run_bytes / sizeof(float), 1);
-    const std::size_t runs = std::max<std::size_t>(bytes / sizeof(float) / run, 1);
-    // Whole rounds over the holder sets, so that all workers hold as much.
-    const std::size_t in_row = std::max<std::size_t>(std::min<std::size_t>(runs, 1024) / sets, 1) * sets;
-    const std::size_t rows = std::max<std::size_t>(runs / in_row, 1);
-    sdp::model m;
-    const auto columns = m.add_group("columns", static_cast<sdp::index_t>(in_row));
-    m.add_parameter(
-        "matrix", {static_cast<sdp::index_t>(rows), static_cast<sdp::index_t>(in_row * run)}, {.axes = {{1, columns}}});
-    return m;
-}
+/// Calls `f(layout)` for everything that was asked for.
+/// @throws std::invalid_argument on a layout or a number of holders that does not exist
+void for_each_layout(const options& o, int world, const std::function<void(const layout&)>& f);
+
+/// The holders of each element of a parameter, straight from the assignment: what the result is checked against.
+class element_holders {
+public:
+    element_holders(const sdp::model& m, const sdp::assignment& a, sdp::parameter_id id);
+
+    [[nodiscard]] const std::vector<int>& operator()(sdp::index_t element) const noexcept
+    {
+        return sets_[static_cast<std::size_t>(set_of_neuron_[static_cast<std::size_t>(element / inner_ % extent_)])];
+    }
+
+private:
+    std::vector<std::vector<int>> sets_;
+    std::vector<std::uint32_t> set_of_neuron_; ///< by index on the split axis
+    sdp::index_t inner_ = 1, extent_ = 1; ///< of the split axis
+};
 
 } // namespace overlap_bench

@@ -1,76 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "backends.hpp"
+#include "mpi_coordinator.hpp"
 #include "ours.hpp"
 
 #include <sdp/comm/mpi.hpp>
 
 #include <boost/mpi/environment.hpp>
 
+#include <map>
+#include <numeric>
+
 namespace overlap_bench {
 namespace {
 
-    /// What data parallelism does: one all-reduce of everything, in place.
-    [[nodiscard]] contender dense_contender(MPI_Comm comm, std::size_t elements)
+    /// Every worker's gradients of everything, to be summed in place, and the check.
+    [[nodiscard]] contender sum_of_everything(MPI_Comm comm, std::span<float> data)
     {
         int rank = 0, size = 1;
         MPI_Comm_rank(comm, &rank);
         MPI_Comm_size(comm, &size);
-        auto data = std::make_shared<std::vector<float>>(elements);
+        std::vector<int> everybody(static_cast<std::size_t>(size));
+        std::iota(everybody.begin(), everybody.end(), 0);
         contender out;
-        out.route = "dense";
         out.prepare = [=] {
-            for (std::size_t i = 0; i < elements; ++i)
-                (*data)[i] = gradient_of(rank, static_cast<sdp::index_t>(i));
+            for (std::size_t i = 0; i < data.size(); ++i)
+                data[i] = gradient_of(rank, static_cast<sdp::index_t>(i));
         };
-        out.run = [=] { MPI_Allreduce(MPI_IN_PLACE, data->data(), static_cast<int>(elements), MPI_FLOAT, MPI_SUM, comm); };
         out.check = [=] {
             std::uint64_t wrong = 0;
-            for (std::size_t i = 0; i < elements; ++i) {
-                float sum = 0;
-                for (int r = 0; r < size; ++r)
-                    sum += gradient_of(r, static_cast<sdp::index_t>(i));
-                wrong += (*data)[i] != sum ? 1 : 0;
-            }
+            for (std::size_t i = 0; i < data.size(); ++i)
+                wrong += data[i] != sum_of_gradients(everybody, static_cast<sdp::index_t>(i)) ? 1 : 0;
             return wrong;
         };
         return out;
     }
 
+    /// What data parallelism does: one all-reduce of everything, in place.
+    [[nodiscard]] contender dense_contender(MPI_Comm comm, std::span<float> data)
+    {
+        auto out = sum_of_everything(comm, data);
+        out.route = "dense";
+        out.run = [=] { MPI_Allreduce(MPI_IN_PLACE, data.data(), static_cast<int>(data.size()), MPI_FLOAT, MPI_SUM, comm); };
+        return out;
+    }
+
     /// A communicator per holder set and one all-reduce on each: what a user would write. Its buffers are contiguous, so it
-    /// is spared the packing.
+    /// is spared the packing, and it leaves sums instead of means.
     class group_collectives {
     public:
-        group_collectives(MPI_Comm world, int holders, std::size_t elements)
+        group_collectives(MPI_Comm world, const std::map<std::vector<int>, std::size_t>& shared, std::span<float> arena)
         {
-            int rank = 0, size = 1;
-            MPI_Comm_rank(world, &rank);
-            MPI_Comm_size(world, &size);
+            MPI_Comm_rank(world, &rank_);
             MPI_Group everybody;
             MPI_Comm_group(world, &everybody);
-            const auto sets = scattered_partition::subsets(size, holders);
-            for (std::size_t s = 0; s < sets.size(); ++s) {
-                if (!sets[s].contains(rank))
-                    continue;
-                const auto ranks = sets[s].ranks();
+            std::size_t begin = 0;
+            for (const auto& [ranks, elements] : shared) { // in the same order on all workers
+                std::size_t tag = 0;
+                for (const int rank : ranks)
+                    tag = (tag * 31 + static_cast<std::size_t>(rank) + 1) % 32749;
                 MPI_Group group;
                 MPI_Group_incl(everybody, static_cast<int>(ranks.size()), ranks.data(), &group);
-                MPI_Comm comm;
-                MPI_Comm_create_group(world, group, static_cast<int>(s), &comm);
+                auto& s = sets_.emplace_back(set {MPI_COMM_NULL, ranks, arena.subspan(begin, elements)});
+                MPI_Comm_create_group(world, group, static_cast<int>(tag), &s.comm);
                 MPI_Group_free(&group);
-                comms_.push_back(comm);
-                buffers_.emplace_back(elements / sets.size());
-                expected_.push_back(0);
-                for (const int r : ranks)
-                    expected_.back() += static_cast<float>(r + 1);
+                begin += elements;
             }
             MPI_Group_free(&everybody);
-            rank_ = rank;
+            requests_.resize(sets_.size());
         }
         group_collectives(const group_collectives&) = delete;
+        group_collectives& operator=(const group_collectives&) = delete;
         ~group_collectives()
         {
-            for (auto& comm : comms_)
-                MPI_Comm_free(&comm);
+            for (auto& s : sets_)
+                MPI_Comm_free(&s.comm);
         }
 
         [[nodiscard]] contender as_contender(bool nonblocking)
@@ -78,37 +81,58 @@ namespace {
             contender out;
             out.route = nonblocking ? "iallreduce" : "allreduce";
             out.prepare = [this] {
-                for (auto& buffer : buffers_)
-                    std::fill(buffer.begin(), buffer.end(), static_cast<float>(rank_ + 1));
+                for (const auto& s : sets_)
+                    for (std::size_t i = 0; i < s.elements.size(); ++i)
+                        s.elements[i] = gradient_of(rank_, static_cast<sdp::index_t>(i));
             };
             out.run = [this, nonblocking] {
-                std::vector<MPI_Request> requests(comms_.size());
-                for (std::size_t i = 0; i < comms_.size(); ++i) {
-                    const int count = static_cast<int>(buffers_[i].size());
+                for (std::size_t i = 0; i < sets_.size(); ++i) {
+                    float* const data = sets_[i].elements.data();
+                    const int count = static_cast<int>(sets_[i].elements.size());
                     if (nonblocking)
-                        MPI_Iallreduce(MPI_IN_PLACE, buffers_[i].data(), count, MPI_FLOAT, MPI_SUM, comms_[i], &requests[i]);
+                        MPI_Iallreduce(MPI_IN_PLACE, data, count, MPI_FLOAT, MPI_SUM, sets_[i].comm, &requests_[i]);
                     else
-                        MPI_Allreduce(MPI_IN_PLACE, buffers_[i].data(), count, MPI_FLOAT, MPI_SUM, comms_[i]);
+                        MPI_Allreduce(MPI_IN_PLACE, data, count, MPI_FLOAT, MPI_SUM, sets_[i].comm);
                 }
                 if (nonblocking)
-                    MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+                    MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
             };
             out.check = [this] {
                 std::uint64_t wrong = 0;
-                for (std::size_t i = 0; i < buffers_.size(); ++i)
-                    for (const float value : buffers_[i])
-                        wrong += value != expected_[i] ? 1 : 0;
+                for (const auto& s : sets_)
+                    for (std::size_t i = 0; i < s.elements.size(); ++i)
+                        wrong += s.elements[i] != sum_of_gradients(s.ranks, static_cast<sdp::index_t>(i)) ? 1 : 0;
                 return wrong;
             };
             return out;
         }
 
     private:
-        std::vector<MPI_Comm> comms_;
-        std::vector<std::vector<float>> buffers_;
-        std::vector<float> expected_;
+        struct set {
+            MPI_Comm comm;
+            std::vector<int> ranks;
+            std::span<float> elements;
+        };
+        std::vector<set> sets_;
+        std::vector<MPI_Request> requests_;
         int rank_ = 0;
     };
+
+    [[nodiscard]] std::vector<std::vector<char>> gather(MPI_Comm comm, const std::vector<char>& mine)
+    {
+        int size = 1;
+        MPI_Comm_size(comm, &size);
+        std::vector<int> sizes(static_cast<std::size_t>(size)), offsets(sizes.size());
+        const int count = static_cast<int>(mine.size());
+        MPI_Allgather(&count, 1, MPI_INT, sizes.data(), 1, MPI_INT, comm);
+        std::exclusive_scan(sizes.begin(), sizes.end(), offsets.begin(), 0);
+        std::vector<char> all(static_cast<std::size_t>(offsets.back() + sizes.back()));
+        MPI_Allgatherv(mine.data(), count, MPI_CHAR, all.data(), sizes.data(), offsets.data(), MPI_CHAR, comm);
+        std::vector<std::vector<char>> out;
+        for (std::size_t r = 0; r < sizes.size(); ++r)
+            out.emplace_back(all.begin() + offsets[r], all.begin() + offsets[r] + sizes[r]);
+        return out;
+    }
 
 } // namespace
 
@@ -116,31 +140,35 @@ void run_mpi(const options& o, int argc, char** argv)
 {
     const boost::mpi::environment environment(argc, argv);
     const boost::mpi::communicator world;
-    coordinator all;
-    all.root = world.rank() == 0;
-    all.barrier = [&] { MPI_Barrier(world); };
-    all.maximum = [&](double value) {
-        MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_DOUBLE, MPI_MAX, world);
-        return value;
-    };
+    const auto all = coordinator_of(world);
     if (all.root)
         print_header();
     const sdp::mpi_communicator comm(world);
-    for_each_setting(o, world.size(), [&](std::size_t bytes, std::size_t run_bytes, int holders) {
-        const auto sets = scattered_partition::subsets(world.size(), holders).size();
-        const auto model = scattered_model(bytes, run_bytes, sets);
-        const auto elements = static_cast<std::size_t>(model.size());
-        our_exchange ours(model, holders, comm);
-        group_collectives groups(world, holders, elements);
+    const auto gloo = o.wants("gloo")
+        ? connect_gloo(world.rank(), world.size(), [&](const std::vector<char>& mine) { return gather(world, mine); })
+        : nullptr;
+    for_each_layout(o, world.size(), [&](const layout& l) {
+        std::vector<float> memory(arena_elements(l));
+        const std::span<float> arena(memory), everything = arena.first(l.elements());
+        our_contenders ours(o, l, comm, arena);
+        group_collectives groups(world, ours.shared(), arena);
         std::vector<contender> contenders;
-        contenders.push_back(dense_contender(world, elements));
-        contenders.push_back(ours.as_contender(holders == 2 ? "swap" : "two-sided"));
-        contenders.push_back(groups.as_contender(true));
-        contenders.push_back(groups.as_contender(false));
-        contenders.push_back(copy_contender(static_cast<std::size_t>(ours.held_bytes())));
-        row setting {"mpi", "", world.size(), holders, elements * sizeof(float), run_bytes, {}, 0, ours.held_bytes(), 0, 0, 0};
-        report(o, measure(o, setting, contenders, all), all);
+        contenders.push_back(dense_contender(world, everything));
+        ours.add_to(o, contenders);
+        for (const bool nonblocking : {true, false})
+            if (auto c = groups.as_contender(nonblocking); o.wants(c.route))
+                contenders.push_back(std::move(c));
+        if (gloo) {
+            const auto what = sum_of_everything(world, everything);
+            auto& c = contenders.emplace_back(gloo->fastest(everything, all));
+            c.prepare = what.prepare;
+            c.check = what.check;
+        }
+        if (o.wants("memcpy"))
+            contenders.push_back(copy_contender(static_cast<std::size_t>(ours.held_bytes()), arena));
+        report(o, measure(o, setting_of(o, l, world.size(), ours, all), contenders, all), all);
     });
+    all.barrier(); // before anybody closes gloo's connections
 }
 
 } // namespace overlap_bench

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "backends.hpp"
 
+#include <stdexcept>
+
 namespace overlap_bench {
 
 void run_mpi(const options&, int, char**)

@@ -6,8 +6,11 @@
 #include "layout.hpp"
 #include "measure.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace overlap_bench {
@@ -18,41 +21,86 @@ namespace overlap_bench {
     return static_cast<float>((element * 7 + rank * 31) % 61);
 }
 
+[[nodiscard]] inline float sum_of_gradients(std::span<const int> ranks, sdp::index_t element)
+{
+    float sum = 0;
+    for (const int rank : ranks)
+        sum += gradient_of(rank, element);
+    return sum;
+}
+
+/// A way of the library's to do the exchange, the settings where it exists, and how one asks for it.
+struct our_route {
+    const char* name;
+    bool (*exists)(const options& o, const layout& l);
+    void (*choose)(sdp::synchronizer_options& options);
+};
+
+inline constexpr our_route our_routes[] {
+    {"swap", [](const options&, const layout& l) { return l.holders == 2; }, [](sdp::synchronizer_options&) {}},
+    {"two-sided", [](const options&, const layout& l) { return l.holders != 2; }, [](sdp::synchronizer_options&) {}},
+};
+
+/// Elements that `arena` of `our_exchange` needs at most: each tensor starts on a cache line.
+[[nodiscard]] inline std::size_t arena_elements(const layout& l)
+{
+    return l.elements() + 16 * l.model.parameters().size();
+}
+
+/// All contenders work in the same memory, one after the other, so that none has warmer caches and large models fit.
 template <sdp::communicator C> class our_exchange {
 public:
-    our_exchange(const sdp::model& m, int holders, C comm)
-        : net_(m, scattered_partition {holders}, sdp::forward_masking {}, comm)
-        , gradient_(static_cast<std::size_t>(net_.subnetwork().stored_elements()))
-        , expected_(gradient_.size())
+    our_exchange(const layout& l, const sdp::synchronizer_options& options, C comm, std::span<float> arena)
+        : net_(l.model, l.partition, sdp::forward_masking {}, comm, options)
     {
-        const auto& slab = net_.subnetwork().slabs(sdp::parameter_id(0)).front();
-        const auto sets = scattered_partition::subsets(comm.size(), holders);
-        const sdp::index_t columns = m.parameters()[0].shape[1], run = columns / m.groups()[0].neurons;
-        sdp::initialize(expected_, slab, [&](sdp::index_t element) {
-            const auto holders_of = sets[static_cast<std::size_t>(element % columns / run) % sets.size()].ranks();
-            float sum = 0;
-            for (const int rank : holders_of)
-                sum += gradient_of(rank, element);
-            return sum / static_cast<float>(holders_of.size());
-        });
-        net_.bind_gradient(sdp::parameter_id(0), gradient_);
+        std::size_t begin = 0;
+        for (std::size_t p = 0; p < l.model.parameters().size(); ++p) {
+            const auto id = sdp::parameter_id(p);
+            if (!net_.subnetwork().trains(id))
+                continue;
+            const auto size = static_cast<std::size_t>(net_.subnetwork().shape(id).product());
+            gradients_.push_back({id, arena.subspan(begin, size)});
+            net_.bind_gradient(id, gradients_.back().elements);
+            begin += (size + 15) / 16 * 16;
+            held_ += size;
+        }
     }
 
-    [[nodiscard]] double held_bytes() const { return static_cast<double>(gradient_.size() * sizeof(float)); }
+    [[nodiscard]] auto& net() noexcept { return net_; }
+    [[nodiscard]] double held_bytes() const { return static_cast<double>(held_ * sizeof(float)); }
+
+    /// The elements that this worker shares, by who holds them; the same order of sets on all workers.
+    [[nodiscard]] std::map<std::vector<int>, std::size_t> shared() const
+    {
+        std::map<std::vector<int>, std::size_t> out;
+        for (const auto& c : net_.plan().classes)
+            if (c.position >= 0 && c.trainers.size() > 1)
+                out[c.trainers] += static_cast<std::size_t>(c.elements);
+        return out;
+    }
 
     [[nodiscard]] contender as_contender(std::string route)
     {
         contender out;
         out.route = std::move(route);
         out.prepare = [this] {
-            const auto& slab = net_.subnetwork().slabs(sdp::parameter_id(0)).front();
-            sdp::initialize(gradient_, slab, [&](sdp::index_t element) { return gradient_of(net_.rank(), element); });
+            for (const auto& g : gradients_)
+                sdp::initialize(g.elements, slab(g), [&](sdp::index_t element) { return gradient_of(net_.rank(), element); });
         };
         out.run = [this] { net_.synchronize(); };
         out.check = [this] {
             std::uint64_t wrong = 0;
-            for (std::size_t i = 0; i < gradient_.size(); ++i)
-                wrong += gradient_[i] != expected_[i] ? 1 : 0;
+            std::vector<float> expected;
+            for (const auto& g : gradients_) {
+                const element_holders holders(net_.description(), net_.holders(), g.id);
+                expected.resize(g.elements.size());
+                sdp::initialize(expected, slab(g), [&](sdp::index_t element) {
+                    const auto& ranks = holders(element);
+                    return sum_of_gradients(ranks, element) / static_cast<float>(ranks.size());
+                });
+                for (std::size_t i = 0; i < expected.size(); ++i)
+                    wrong += g.elements[i] != expected[i] ? 1 : 0;
+            }
             return wrong;
         };
         // One step outside of the measurement tells what a step sends.
@@ -64,18 +112,97 @@ public:
     }
 
 private:
-    sdp::data_parallel<scattered_partition, sdp::forward_masking, C> net_;
-    std::vector<float> gradient_, expected_;
+    struct gradient {
+        sdp::parameter_id id;
+        std::span<float> elements;
+    };
+    [[nodiscard]] const sdp::slab& slab(const gradient& g) const { return net_.subnetwork().slabs(g.id).front(); }
+
+    sdp::data_parallel<decltype(layout::partition), sdp::forward_masking, C> net_;
+    std::vector<gradient> gradients_;
+    std::size_t held_ = 0;
 };
 
-/// What copying the held bytes once costs: the floor of anything that packs.
-[[nodiscard]] inline contender copy_contender(std::size_t bytes)
+/// The library's contenders of a setting, and what they say of it.
+template <sdp::communicator C> class our_contenders {
+public:
+    our_contenders(const options& o, const layout& l, C comm, std::span<float> arena)
+    {
+        sdp::synchronizer_options plain;
+        if (o.bucket_bytes > 0)
+            plain.bucket_bytes = o.bucket_bytes;
+        for (const auto& route : our_routes)
+            if (route.exists(o, l) && (o.wants(route.name) || exchanges_.empty())) { // one at least: it knows what is held
+                auto chosen = plain;
+                route.choose(chosen);
+                exchanges_.push_back({route.name, std::make_unique<our_exchange<C>>(l, chosen, comm, arena)});
+            }
+    }
+
+    void add_to(const options& o, std::vector<contender>& contenders)
+    {
+        for (auto& [route, exchange] : exchanges_)
+            if (o.wants(route))
+                contenders.push_back(exchange->as_contender(route));
+    }
+
+    [[nodiscard]] double held_bytes() const { return exchanges_.front().exchange->held_bytes(); }
+    [[nodiscard]] auto shared() const { return exchanges_.front().exchange->shared(); }
+
+    /// What an all-reduce among the holders of each element moves per worker at best.
+    [[nodiscard]] double wire_bytes() const
+    {
+        double out = 0;
+        for (const auto& [ranks, elements] : shared()) {
+            const auto k = static_cast<double>(ranks.size());
+            out += 2 * (k - 1) / k * static_cast<double>(elements * sizeof(float));
+        }
+        return out;
+    }
+
+private:
+    struct named {
+        std::string route;
+        std::unique_ptr<our_exchange<C>> exchange;
+    };
+    std::vector<named> exchanges_;
+};
+
+/// What is measured of a layout, to be filled in by contender.
+template <sdp::communicator C>
+[[nodiscard]] row setting_of(const options& o, const layout& l, int world, const our_contenders<C>& ours, const coordinator& all)
 {
-    auto from = std::make_shared<std::vector<char>>(bytes, 'x');
-    auto to = std::make_shared<std::vector<char>>(bytes, ' ');
-    return {"memcpy", [to] { std::fill(to->begin(), to->end(), ' '); },
-        [from, to] { std::copy(from->begin(), from->end(), to->begin()); },
-        [to] { return static_cast<std::uint64_t>(to->back() == 'x' ? 0 : 1); }, 0, 0};
+    row out;
+    out.backend = o.backend;
+    out.layout = o.layout;
+    out.workers = world;
+    out.holders = l.holders;
+    out.bytes = l.elements() * sizeof(float);
+    out.run_bytes = l.run_bytes;
+    out.parameters = l.model.parameters().size();
+    out.held_bytes = all.sum(ours.held_bytes()) / world;
+    out.wire_bytes = all.sum(ours.wire_bytes()) / world;
+    return out;
+}
+
+/// What copying the held bytes once costs: the floor of anything that packs.
+[[nodiscard]] inline contender copy_contender(std::size_t bytes, std::span<float> arena)
+{
+    const auto from = arena.first(bytes / sizeof(float));
+    auto to = std::make_shared<std::vector<float>>(from.size());
+    return {"memcpy",
+        [from] {
+            for (std::size_t i = 0; i < from.size(); ++i)
+                from[i] = gradient_of(1, static_cast<sdp::index_t>(i));
+        },
+        [from, to] { std::copy(from.begin(), from.end(), to->begin()); },
+        [to] {
+            std::uint64_t wrong = 0;
+            for (std::size_t i = 0; i < to->size(); ++i)
+                wrong += (*to)[i] != gradient_of(1, static_cast<sdp::index_t>(i)) ? 1 : 0;
+            return wrong;
+        },
+        0, 0, {}};
 }
 
 } // namespace overlap_bench
