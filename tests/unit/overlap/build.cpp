@@ -4,6 +4,8 @@
 #include <sdp/masking/backward.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/overlap/build.hpp>
+#include <sdp/partition/block.hpp>
+#include <sdp/partition/nested.hpp>
 #include <sdp/partition/neuron.hpp>
 
 #include <doctest/doctest.h>
@@ -62,121 +64,154 @@ std::vector<place> places(const std::vector<listed>& all, auto selected)
     return out;
 }
 
+/// Every plan covers what its worker stores once, all agree on owners, and both ends of a message list the same.
+void check_plans(const unit::scene& s, std::uint64_t seed)
+{
+    unit::random r(seed + 77);
+    CAPTURE(seed);
+    std::vector<std::vector<listed>> all;
+    std::map<place, int> owner;
+    std::map<std::pair<unit::mask, unit::mask>, std::map<int, std::uint64_t>> owned; // class → owner → elements
+    for (int rank = 0; rank < s.world; ++rank) {
+        // Each worker chooses its own layout of values: that is no matter of agreement.
+        const sdp::subnetwork mine(
+            s.model, s.residents, rank, r.chance(50) ? sdp::value_layout::split : sdp::value_layout::whole);
+        const auto plan = sdp::make_overlap_plan(s.model, s.residents, mine);
+        REQUIRE(plan.rank == rank);
+        REQUIRE(plan.world == s.world);
+        REQUIRE(plan.first_piece.size() == s.model.parameters().size() + 1);
+        all.push_back(list(plan, s.model, [&](sdp::parameter_id p) { return mine.slabs(p); }));
+
+        std::vector<std::vector<int>> covered;
+        for (const auto& p : s.model.parameters())
+            covered.emplace_back(static_cast<std::size_t>(p.size()), 0);
+        for (const auto& e : all.back()) {
+            const auto p = sdp::index_of(e.parameter);
+            const auto i = static_cast<std::size_t>(e.element);
+            ++covered[p][i];
+            REQUIRE(e.trainers == s.elements.trained[p][i]);
+            REQUIRE(e.readers == (s.elements.stored[p][i] & ~s.elements.trained[p][i]));
+            const auto [known, added] = owner.emplace(place {e.parameter, e.element}, e.owner);
+            REQUIRE(known->second == e.owner);
+            if (e.owner == rank)
+                ++owned[{e.trainers, e.readers}][rank];
+            // What is trained lies in the first slab, where the gradient is.
+            if (unit::has(e.trainers, rank))
+                REQUIRE(e.slab == 0);
+        }
+        for (std::size_t p = 0; p < covered.size(); ++p)
+            for (std::size_t i = 0; i < covered[p].size(); ++i)
+                REQUIRE(covered[p][i] == (unit::has(s.elements.stored[p][i], rank) ? 1 : 0));
+
+        for (const auto& c : plan.classes) {
+            REQUIRE(std::is_sorted(c.trainers.begin(), c.trainers.end()));
+            REQUIRE(std::is_sorted(c.readers.begin(), c.readers.end()));
+            REQUIRE(unit::has(unit::mask_of(c.trainers) | unit::mask_of(c.readers), rank));
+            REQUIRE((c.position >= 0) == unit::has(unit::mask_of(c.trainers), rank));
+            if (c.position >= 0)
+                REQUIRE(c.trainers[static_cast<std::size_t>(c.position)] == rank);
+            std::uint64_t elements = 0;
+            for (std::size_t p = 0; p < s.model.parameters().size(); ++p)
+                for (std::size_t i = 0; i < s.elements.trained[p].size(); ++i)
+                    elements += s.elements.trained[p][i] == unit::mask_of(c.trainers)
+                            && (s.elements.stored[p][i] & ~s.elements.trained[p][i]) == unit::mask_of(c.readers)
+                        ? 1
+                        : 0;
+            REQUIRE(c.elements == elements);
+        }
+    }
+
+    // Owned counts are the closed form: the class's elements over its trainers, the first ones get the remainder.
+    std::size_t elements = 0;
+    for (const auto& [who, by_owner] : owned) {
+        std::uint64_t total = 0;
+        for (const auto& [rank, n] : by_owner)
+            total += n;
+        const auto k = static_cast<std::uint64_t>(unit::count(who.first));
+        std::uint64_t position = 0;
+        for (int rank = 0; rank < s.world; ++rank)
+            if (unit::has(who.first, rank)) {
+                const auto found = by_owner.find(rank);
+                REQUIRE((found == by_owner.end() ? 0 : found->second) == total / k + (position < total % k ? 1 : 0));
+                ++position;
+            }
+        elements += total;
+    }
+    REQUIRE(elements == static_cast<std::size_t>(s.model.size())); // everything has an owner
+
+    for (int a = 0; a < s.world; ++a)
+        for (int b = 0; b < s.world; ++b) {
+            if (a == b)
+                continue;
+            const auto& mine = all[static_cast<std::size_t>(a)];
+            const auto& yours = all[static_cast<std::size_t>(b)];
+            const auto reduced = [&](const listed& e) { return e.owner == b && unit::has(e.trainers, a); };
+            REQUIRE(places(mine, reduced) == places(yours, reduced));
+            const auto read = [&](const listed& e) { return e.owner == b && unit::has(e.readers, a); };
+            REQUIRE(places(mine, read) == places(yours, read));
+            const auto swapped = [&](const listed& e) { return e.trainers == ((unit::mask {1} << a) | (unit::mask {1} << b)); };
+            REQUIRE(places(mine, swapped) == places(yours, swapped));
+        }
+
+    // The assembly plan covers the full model, with the same owners, and the owner's elements in the owner's order.
+    const int root = r.below(s.world);
+    std::vector<sdp::slab> whole;
+    for (std::size_t p = 0; p < s.model.parameters().size(); ++p) {
+        auto& slab = whole.emplace_back();
+        for (const auto extent : s.model.parameters()[p].shape)
+            slab.axes.push_back({{0, extent}});
+    }
+    const auto assembled = list(sdp::make_assembly_plan(s.model, s.residents, root), s.model,
+        [&](sdp::parameter_id p) { return std::span(&whole[sdp::index_of(p)], 1); });
+    REQUIRE(assembled.size() == static_cast<std::size_t>(s.model.size()));
+    std::set<place> distinct;
+    for (const auto& e : assembled) {
+        distinct.insert({e.parameter, e.element});
+        REQUIRE(owner.at({e.parameter, e.element}) == e.owner);
+    }
+    REQUIRE(distinct.size() == assembled.size());
+    for (int rank = 0; rank < s.world; ++rank) {
+        const auto owns = [&](const listed& e) { return e.owner == rank; };
+        REQUIRE(places(assembled, owns) == places(all[static_cast<std::size_t>(rank)], owns));
+    }
+}
+
 } // namespace
 
 TEST_CASE("every plan covers what its worker stores once, all agree on owners, and both ends of a message list the same")
 {
-    for (std::uint64_t seed = 0; seed < 700; ++seed) {
-        const auto s = unit::random_scene(seed);
-        unit::random r(seed + 77);
-        CAPTURE(seed);
-        std::vector<std::vector<listed>> all;
-        std::map<place, int> owner;
-        std::map<std::pair<unit::mask, unit::mask>, std::map<int, std::uint64_t>> owned; // class → owner → elements
-        for (int rank = 0; rank < s.world; ++rank) {
-            // Each worker chooses its own layout of values: that is no matter of agreement.
-            const sdp::subnetwork mine(
-                s.model, s.residents, rank, r.chance(50) ? sdp::value_layout::split : sdp::value_layout::whole);
-            const auto plan = sdp::make_overlap_plan(s.model, s.residents, mine);
-            REQUIRE(plan.rank == rank);
-            REQUIRE(plan.world == s.world);
-            REQUIRE(plan.first_piece.size() == s.model.parameters().size() + 1);
-            all.push_back(list(plan, s.model, [&](sdp::parameter_id p) { return mine.slabs(p); }));
+    for (std::uint64_t seed = 0; seed < 700; ++seed)
+        check_plans(unit::random_scene(seed), seed);
+}
 
-            std::vector<std::vector<int>> covered;
-            for (const auto& p : s.model.parameters())
-                covered.emplace_back(static_cast<std::size_t>(p.size()), 0);
-            for (const auto& e : all.back()) {
-                const auto p = sdp::index_of(e.parameter);
-                const auto i = static_cast<std::size_t>(e.element);
-                ++covered[p][i];
-                REQUIRE(e.trainers == s.elements.trained[p][i]);
-                REQUIRE(e.readers == (s.elements.stored[p][i] & ~s.elements.trained[p][i]));
-                const auto [known, added] = owner.emplace(place {e.parameter, e.element}, e.owner);
-                REQUIRE(known->second == e.owner);
-                if (e.owner == rank)
-                    ++owned[{e.trainers, e.readers}][rank];
-                // What is trained lies in the first slab, where the gradient is.
-                if (unit::has(e.trainers, rank))
-                    REQUIRE(e.slab == 0);
-            }
-            for (std::size_t p = 0; p < covered.size(); ++p)
-                for (std::size_t i = 0; i < covered[p].size(); ++i)
-                    REQUIRE(covered[p][i] == (unit::has(s.elements.stored[p][i], rank) ? 1 : 0));
-
-            for (const auto& c : plan.classes) {
-                REQUIRE(std::is_sorted(c.trainers.begin(), c.trainers.end()));
-                REQUIRE(std::is_sorted(c.readers.begin(), c.readers.end()));
-                REQUIRE(unit::has(unit::mask_of(c.trainers) | unit::mask_of(c.readers), rank));
-                REQUIRE((c.position >= 0) == unit::has(unit::mask_of(c.trainers), rank));
-                if (c.position >= 0)
-                    REQUIRE(c.trainers[static_cast<std::size_t>(c.position)] == rank);
-                std::uint64_t elements = 0;
-                for (std::size_t p = 0; p < s.model.parameters().size(); ++p)
-                    for (std::size_t i = 0; i < s.elements.trained[p].size(); ++i)
-                        elements += s.elements.trained[p][i] == unit::mask_of(c.trainers)
-                                && (s.elements.stored[p][i] & ~s.elements.trained[p][i]) == unit::mask_of(c.readers)
-                            ? 1
-                            : 0;
-                REQUIRE(c.elements == elements);
-            }
-        }
-
-        // Owned counts are the closed form: the class's elements over its trainers, the first ones get the remainder.
-        std::size_t elements = 0;
-        for (const auto& [who, by_owner] : owned) {
-            std::uint64_t total = 0;
-            for (const auto& [rank, n] : by_owner)
-                total += n;
-            const auto k = static_cast<std::uint64_t>(unit::count(who.first));
-            std::uint64_t position = 0;
-            for (int rank = 0; rank < s.world; ++rank)
-                if (unit::has(who.first, rank)) {
-                    const auto found = by_owner.find(rank);
-                    REQUIRE((found == by_owner.end() ? 0 : found->second) == total / k + (position < total % k ? 1 : 0));
-                    ++position;
-                }
-            elements += total;
-        }
-        REQUIRE(elements == static_cast<std::size_t>(s.model.size())); // everything has an owner
-
-        for (int a = 0; a < s.world; ++a)
-            for (int b = 0; b < s.world; ++b) {
-                if (a == b)
-                    continue;
-                const auto& mine = all[static_cast<std::size_t>(a)];
-                const auto& yours = all[static_cast<std::size_t>(b)];
-                const auto reduced = [&](const listed& e) { return e.owner == b && unit::has(e.trainers, a); };
-                REQUIRE(places(mine, reduced) == places(yours, reduced));
-                const auto read = [&](const listed& e) { return e.owner == b && unit::has(e.readers, a); };
-                REQUIRE(places(mine, read) == places(yours, read));
-                const auto swapped
-                    = [&](const listed& e) { return e.trainers == ((unit::mask {1} << a) | (unit::mask {1} << b)); };
-                REQUIRE(places(mine, swapped) == places(yours, swapped));
-            }
-
-        // The assembly plan covers the full model, with the same owners, and the owner's elements in the owner's order.
-        const int root = r.below(s.world);
-        std::vector<sdp::slab> whole;
-        for (std::size_t p = 0; p < s.model.parameters().size(); ++p) {
-            auto& slab = whole.emplace_back();
-            for (const auto extent : s.model.parameters()[p].shape)
-                slab.axes.push_back({{0, extent}});
-        }
-        const auto assembled = list(sdp::make_assembly_plan(s.model, s.residents, root), s.model,
-            [&](sdp::parameter_id p) { return std::span(&whole[sdp::index_of(p)], 1); });
-        REQUIRE(assembled.size() == static_cast<std::size_t>(s.model.size()));
-        std::set<place> distinct;
-        for (const auto& e : assembled) {
-            distinct.insert({e.parameter, e.element});
-            REQUIRE(owner.at({e.parameter, e.element}) == e.owner);
-        }
-        REQUIRE(distinct.size() == assembled.size());
-        for (int rank = 0; rank < s.world; ++rank) {
-            const auto owns = [&](const listed& e) { return e.owner == rank; };
-            REQUIRE(places(assembled, owns) == places(all[static_cast<std::size_t>(rank)], owns));
-        }
+TEST_CASE("the plans of bounded designs are as those of any other")
+{
+    int planned = 0;
+    for (std::uint64_t seed = 0; seed < 240; ++seed) {
+        unit::random r(seed + 5);
+        const int inner = r.between(1, 3), outer = inner * r.between(1, 3), world = outer * r.between(1, 3);
+        const auto design = r.chance(60) ? sdp::holder_design::cells : sdp::holder_design::cyclic;
+        const sdp::neuron_partition neurons {.coverage = static_cast<double>(inner) / outer,
+            .granularity = r.between(1, 2),
+            .seed = seed,
+            .design = design,
+            .divisions = r.between(2, 4)};
+        const sdp::block_partition blocks {
+            .coverage = static_cast<double>(outer) / world, .seed = seed, .design = design, .divisions = 2};
+        auto m = unit::llama(4, r.between(5, 14), r.between(1, 2), 2, 3);
+        auto on_whole = neurons;
+        on_whole.coverage = static_cast<double>(outer) / world;
+        const auto blocks_fit = static_cast<int>(m.blocks().size()) * outer >= world;
+        auto holders = seed % 2 == 0 && blocks_fit ? sdp::nested_partition {blocks, neurons}(m, world) : on_whole(m, world);
+        const unit::any_regime regime {static_cast<unit::any_regime::kind>(seed / 2 % 4)};
+        auto elements = unit::elements_of(m, holders, regime);
+        if (!elements.complete())
+            continue;
+        ++planned;
+        auto residents = sdp::residency(m, holders, regime);
+        check_plans({std::move(m), world, std::move(holders), regime, std::move(elements), std::move(residents)}, seed);
     }
+    CHECK(planned > 150);
 }
 
 TEST_CASE("what a plan takes does not grow with the elements that a run covers, nor with the rows that repeat it")
