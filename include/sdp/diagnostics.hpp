@@ -46,16 +46,16 @@ namespace detail {
         const parameter& of;
         const residents& who;
         std::uint64_t elements;
-        std::uint64_t first_owner; ///< position of the trainer that gets the first of the elements left over
+        std::uint64_t first_owner; ///< position of the trainer that gets the first share
 
         [[nodiscard]] std::uint64_t holders() const { return static_cast<std::uint64_t>(who.trained.size()); }
 
-        /// What the trainer at that position owns. The elements left over by an equal deal go round from parameter to
-        /// parameter, so that in the whole model nobody owns more than one element above another.
+        /// What the trainer at that position owns. The longer shares go round from parameter to parameter, so that in the whole
+        /// model nobody owns more than one grain above another.
         [[nodiscard]] std::uint64_t owned(std::uint64_t position) const
         {
             const std::uint64_t k = holders();
-            return elements / k + ((position + k - first_owner) % k < elements % k ? 1 : 0);
+            return shares {elements, k}.size((position + k - first_owner) % k);
         }
     };
 
@@ -72,7 +72,7 @@ namespace detail {
                 const auto& who = cutter.classes()[number];
                 const auto k = static_cast<std::uint64_t>(who.trained.size());
                 visit(class_part {m.parameters()[p], who, elements, before[number] % k});
-                before[number] += elements;
+                before[number] += shares {elements, k}.grains();
             }
         }
     }
@@ -111,9 +111,9 @@ namespace detail {
 /// Bytes that one worker sends in a step, from the formula alone; a synchronizer's counters show the same number.
 ///
 /// P elements with trainers T (k = |T|) and readers R = stored ∖ trained, of which a trainer owns o (P/k, rounded up or
-/// down): under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R| values; under `owner_update` (P − o)
-/// gradients and o(k−1+|R|) values. Summed over the workers the gradients come to 2(k−1)P. Formula: ours, from the averaging
-/// over holders of the paper.
+/// down, to whole grains above 256 trainers): under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R|
+/// values; under `owner_update` (P − o) gradients and o(k−1+|R|) values. Summed over the workers the gradients come to 2(k−1)P.
+/// Formula: ours, from the averaging over holders of the paper.
 [[nodiscard]] inline std::uint64_t bytes_per_step(
     const model& m, const residency& r, int rank, update_mode mode = update_mode::average)
 {

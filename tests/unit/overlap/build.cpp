@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <unit/cases.hpp>
 
+#include <sdp/diagnostics.hpp>
 #include <sdp/masking/backward.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/overlap/build.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -230,6 +232,61 @@ TEST_CASE("what a plan takes does not grow with the elements that a run covers, 
             CHECK(plan.pieces.size() <= 3 * 2 * 3); // at most: classes of rank 0, shares of each, and their ragged ends
             CHECK(plan.runs.size() <= 3 * 2 * 3);
         }
+}
+
+TEST_CASE("with hundreds of trainers, small parameters have few owners, and formulas and plans still agree")
+{
+    for (const int world : {256, 257, 600, 1030}) {
+        sdp::model m;
+        const auto g = m.add_group("group", 8);
+        for (const index_t size : {1, 100, 255, 600, 2000, 5000})
+            m.add_parameter("pinned" + std::to_string(size), {size});
+        m.add_parameter("split", {4, 8 * 50}, {.axes = {{1, g}}});
+        sdp::assignment a(m, world);
+        std::vector<int> most(static_cast<std::size_t>(world) - 1);
+        std::iota(most.begin(), most.end(), 0);
+        a.assign(g, std::vector<sdp::neuron_unit> {{0, 3, sdp::rank_set(most)}, {3, 8, sdp::rank_set::all(world)}});
+        const sdp::residency residents(m, a, sdp::forward_masking {});
+        std::vector<std::map<index_t, int>> owner(m.parameters().size());
+        std::vector<std::set<int>> owners(m.parameters().size());
+        const auto shares = sdp::worker_shares(m, residents);
+        std::map<std::pair<int, std::size_t>, index_t> owned; // rank and size of the class → elements
+        for (const int rank : {0, 1, world / 2, world - 2, world - 1}) {
+            const sdp::subnetwork mine(m, residents, rank);
+            const auto plan = sdp::make_overlap_plan(m, residents, mine);
+            index_t here = 0;
+            std::uint64_t sent = 0;
+            for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+                const auto elements = unit::elements_of(mine.slabs(sdp::parameter_id(p))[0], m.parameters()[p].shape);
+                std::size_t covered = 0;
+                for (const auto& piece : plan.of(p))
+                    unit::for_each_element(plan, piece, [&](std::uint64_t at) {
+                        ++covered;
+                        const int who = plan.owner_of(piece);
+                        const auto [known, added] = owner[p].emplace(elements[at], who);
+                        REQUIRE(known->second == who);
+                        owners[p].insert(who);
+                        here += who == rank ? 1 : 0;
+                        sent += who == rank ? plan.class_of(piece).trainers.size() - 1 : 1;
+                    });
+                REQUIRE(covered == elements.size());
+            }
+            REQUIRE(here == shares[static_cast<std::size_t>(rank)].owned);
+            REQUIRE(4 * sent == sdp::bytes_per_step(m, residents, rank));
+        }
+        index_t sum = 0;
+        for (const auto& w : shares) {
+            sum += w.owned;
+            const index_t mean = m.size() / world, grain = (world + 255) / 256;
+            CHECK(std::abs(w.owned - mean) <= 2 * grain + 3); // two classes, each even to within a grain; some grains are short
+        }
+        CHECK(sum == m.size());
+        for (std::size_t p = 0; p + 1 < owners.size(); ++p) {
+            const auto size = static_cast<std::size_t>(m.parameters()[p].size()),
+                       grain = (static_cast<std::size_t>(world) + 255) / 256;
+            CHECK(owners[p].size() == std::min((size + grain - 1) / grain, static_cast<std::size_t>(world)));
+        }
+    }
 }
 
 TEST_CASE("parameters of more than 2^32 elements are planned without overflow, and nothing of that size is allocated")

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief A worker's way from the model to its plan, each stage timed apart.
+
+#include "heap.hpp"
+
+#include <sdp/masking/regime.hpp>
+#include <sdp/overlap/build.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+
+namespace plan_bench {
+
+class stopwatch {
+public:
+    /// Milliseconds since the last call, or since it was made.
+    double lap()
+    {
+        const auto now = clock::now();
+        const double out = std::chrono::duration<double, std::milli>(now - last_).count();
+        last_ = now;
+        return out;
+    }
+
+private:
+    using clock = std::chrono::steady_clock;
+    clock::time_point last_ = clock::now();
+};
+
+/// What a plan occupies.
+[[nodiscard]] inline std::size_t bytes_of(const sdp::overlap_plan& p)
+{
+    std::size_t out = sizeof p + p.classes.capacity() * sizeof(sdp::holder_class)
+        + p.patterns.capacity() * sizeof(sdp::overlap_plan::pattern) + p.runs.capacity() * sizeof(sdp::pattern_run)
+        + p.pieces.capacity() * sizeof(sdp::overlap_piece) + p.first_piece.capacity() * sizeof(std::size_t);
+    for (const auto& c : p.classes)
+        out += (c.trainers.capacity() + c.readers.capacity()) * sizeof(int);
+    return out;
+}
+
+/// One worker's way to its plan.
+struct planned {
+    double model_ms = 0, assignment_ms = 0, residency_ms = 0, subnetwork_ms = 0, plan_ms = 0;
+    std::size_t peak = 0; ///< on the heap, above what was there before
+    std::size_t entries = 0; ///< units in the assignment, neighbours with the same holders counted once
+    std::size_t sets = 0; ///< distinct holder sets
+    std::size_t runs = 0, pieces = 0, bytes = 0; ///< of the plan
+    sdp::index_t stored = 0; ///< elements on this worker
+
+    [[nodiscard]] double total_ms() const { return model_ms + assignment_ms + residency_ms + subnetwork_ms + plan_ms; }
+};
+
+/// `describe()` gives the model, `assign(model)` the assignment.
+template <class Describe, class Assign, class Regime>
+[[nodiscard]] planned plan_once(Describe describe, Assign assign, const Regime& regime, int rank)
+{
+    planned out;
+    const std::size_t before = heap_bytes();
+    start_peak();
+    stopwatch watch;
+    const sdp::model m = describe();
+    out.model_ms = watch.lap();
+    const sdp::assignment a = assign(m);
+    out.assignment_ms = watch.lap();
+    const sdp::residency r(m, a, regime);
+    out.residency_ms = watch.lap();
+    const sdp::subnetwork s(m, r, rank);
+    out.subnetwork_ms = watch.lap();
+    const sdp::overlap_plan p = sdp::make_overlap_plan(m, r, s);
+    out.plan_ms = watch.lap();
+    out.peak = peak_bytes() - before;
+    for (std::size_t g = 0; g < a.group_count(); ++g)
+        out.entries += a.units(sdp::group_id(g)).size();
+    out.entries += a.block_count();
+    out.sets = a.holder_set_count();
+    out.runs = p.runs.size();
+    out.pieces = p.pieces.size();
+    out.bytes = bytes_of(p);
+    out.stored = s.stored_elements();
+    return out;
+}
+
+/// The round whose plan was made fastest.
+template <class Once> [[nodiscard]] planned fastest(int rounds, Once once)
+{
+    planned best = once();
+    for (int i = 1; i < rounds; ++i)
+        if (const planned next = once(); next.total_ms() < best.total_ms())
+            best = next;
+    return best;
+}
+
+} // namespace plan_bench
