@@ -204,6 +204,25 @@ TEST_CASE("the gap of many workers has its closed forms")
     }
 }
 
+TEST_CASE("cells mix as random regular graphs do, whatever the number of workers")
+{
+    for (const int world : {1024, 4096})
+        for (const int k : {4, 16, 32})
+            for (const int divisions : {2, 3, 4}) {
+                const auto m = unit::one_group(10 * divisions * world / k);
+                const auto a = sdp::neuron_partition {.coverage = static_cast<double>(k) / world,
+                    .design = sdp::holder_design::cells,
+                    .divisions = divisions}(m, world);
+                const double second = std::pow(std::sqrt(divisions - 1.0) + std::sqrt(k - 1.0), 2) / (divisions * k);
+                CAPTURE(world);
+                CAPTURE(k);
+                CAPTURE(divisions);
+                CHECK(std::abs(sdp::spectral_gap(a) - (1 - second)) < 0.03);
+                CHECK(sdp::is_connected(a));
+                CHECK(sdp::balance(m, a) == 1);
+            }
+}
+
 TEST_CASE("peers are those with whom a worker holds a unit")
 {
     for (std::uint64_t seed = 0; seed < 300; ++seed) {

@@ -26,10 +26,10 @@ namespace sdp {
 /// - `random`: each unit goes to the k least loaded workers, chance deciding between equals. With many units every worker
 ///   shares something with every other. Time grows with units × N.
 /// - `cells`: the workers are divided at random into cells of k, m times over (`divisions`), and units are dealt to the cells
-///   of all divisions in turn. A worker is in m cells, so it has at most m(k−1) peers, however many workers there are, and
-///   the spectral gap is about 1 − 1/m from a few holders on, whatever N. If k does not divide N, each division ends in a
-///   ring of fewer than 2k workers, in which the holders are k consecutive ones: up to k−1 more peers for those. The rings
-///   of different divisions have different workers where N has enough.
+///   of all divisions in turn. A worker is in m cells, so it has at most m(k−1) peers, however many workers there are. The
+///   spectral gap is about 1 − (√(m−1) + √(k−1))²/(mk), which does not depend on N. If k does not divide N, each division ends
+///   in a ring of fewer than 2k workers, in which the holders are k consecutive ones: up to k−1 more peers for those. The
+///   rings of different divisions have different workers where N has enough.
 /// - `cyclic`: k consecutive ranks on the ring 0 … N−1, each worker in two neighbouring stretches if k divides N. At most
 ///   2(k−1) peers, and near ones, but information needs about (N/k)² steps to go round. Takes no chances: no seed.
 ///
