@@ -6,7 +6,8 @@
 /// `plan_bench --what designs`         the table of docs/designs.md
 /// `plan_bench --json results.jsonl`   as well, one object per line
 ///
-/// - `runs`: layouts in which neighbouring neurons have different holders, so that a worker's plan has a million runs.
+/// - `runs`: layouts in which neighbouring neurons have different holders, so that a worker's plan has a million runs. In the
+///   last, nearly every neuron has holders of its own: a class with its owners for each run, which no policy makes.
 ///   Bounds: a plan in 250 ms and 32 bytes per run. `walk ms` is the baseline: a list of its runs without owners, classes or
 ///   order, made by one walk over the units for every matrix. `index B/run` is what a 32-bit index per element would take.
 /// - `llama`: LLaMA-3.1-405B's shapes on 16,384 workers, one worker's way from the description to the plan. Bounds: 1 s, and
@@ -205,6 +206,8 @@ namespace {
                     .add("design   ", c.design)
                     .add("k", c.holders)
                     .add("granularity", c.granularity)
+                    .add("peers max", p.peers)
+                    .add("balance", p.balance, 3)
                     .add("sets", p.sets)
                     .add("entries", p.entries)
                     .add("assign ms", p.assignment_ms, 1)

@@ -5,6 +5,7 @@
 
 #include "heap.hpp"
 
+#include <sdp/diagnostics.hpp>
 #include <sdp/masking/regime.hpp>
 #include <sdp/overlap/build.hpp>
 
@@ -51,6 +52,8 @@ struct planned {
     std::size_t sets = 0; ///< distinct holder sets
     std::size_t runs = 0, pieces = 0, bytes = 0; ///< of the plan
     sdp::index_t stored = 0; ///< elements on this worker
+    double balance = 1; ///< heaviest worker over the mean, of what is split
+    int peers = 0; ///< most, through what is split
 
     [[nodiscard]] double total_ms() const { return model_ms + assignment_ms + residency_ms + subnetwork_ms + plan_ms; }
 };
@@ -82,6 +85,9 @@ template <class Describe, class Assign, class Regime>
     out.pieces = p.pieces.size();
     out.bytes = bytes_of(p);
     out.stored = s.stored_elements();
+    out.balance = sdp::balance(m, a);
+    const auto peers = sdp::peers_per_worker(a);
+    out.peers = *std::max_element(peers.begin(), peers.end());
     std::uint64_t covered = 0;
     for (const auto& piece : p.pieces)
         covered += p.size_of(piece);
