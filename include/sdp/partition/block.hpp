@@ -19,8 +19,8 @@ namespace sdp {
 /// Gives every selected block to exactly k = C·N workers, so that the costs per worker are as equal as the blocks allow;
 /// leaves neuron groups pinned. The skip path around a block always stays: a worker without the block passes its input on.
 ///
-/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps; O(U·k + m·N) for the bounded
-///   designs. Memory per worker: C of what is split.
+/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps; O(U·k) beyond the
+///   `holder_design` for the bounded ones. Memory per worker: C of what is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
 /// - Peers: up to N−1, or as few as the `holder_design` says.
 /// - Balance: the heaviest worker is within 10 % of the mean wherever such an arrangement was found. The bounded designs do

@@ -6,8 +6,8 @@
 /// | design   | holders of a unit                        | peers of a worker | prefer it when                             |
 /// |----------|------------------------------------------|-------------------|--------------------------------------------|
 /// | `random` | k workers, drawn anew for every unit     | up to N−1         | N is small enough to exchange with all     |
-/// | `cells`  | a cell of k workers that hold many units | ≤ m(k−1)          | N is large: mixes nearly as well as random |
-/// | `cyclic` | k consecutive ranks on a ring            | ≤ 2(k−1)          | far ranks are costly, and mixing is not    |
+/// | `cells`  | a cell of k workers that hold many units | ≤ m(k−1)          | N is large: mixing does not depend on N    |
+/// | `cyclic` | k consecutive ranks on a ring            | ≤ 2(k−1)          | only near ranks are cheap to reach         |
 
 #include <sdp/partition/design.hpp>
 #include <sdp/rank_set.hpp>
@@ -33,8 +33,8 @@ namespace sdp {
 /// - `cyclic`: k consecutive ranks on the ring 0 … N−1, each worker in two neighbouring stretches if k divides N. At most
 ///   2(k−1) peers, and near ones, but information needs about (N/k)² steps to go round. Takes no chances: no seed.
 ///
-/// `cells` and `cyclic` take time and memory of O(m·N) for the design if k divides N, up to O(m·N·k) if it does not, whatever
-/// the number of units, and O(min(units, m·N)) for each group. Units are balanced in number: any two workers hold numbers of
+/// Whatever the number of units, `cells` takes O(m(N + k²)) time and memory for the design, `cyclic` O(N), or O(N·k) time if k
+/// does not divide N; each group takes O(m·N/k) besides, or up to O(m·N). Units are balanced in number: any two workers hold numbers of
 /// units that differ by at most 1 in the whole model, and by 2 in any one group and among units of one cost. Under `cells`
 /// with k not dividing N it is 2 and 4, and 1 and 2 more for every further ring that a worker is in; under `cyclic` with
 /// fewer units than the ring has stretches (2N/k, or N/gcd(N, k) if k does not divide N), 1 in the whole model only.

@@ -21,7 +21,7 @@ namespace sdp {
 /// Neurons of a group are interchangeable, so after the holder sets are drawn they are put in order: units with the same
 /// holders become neighbours, and what a worker stores and sends is a few long runs however fine the granularity.
 ///
-/// - Complexity: O(U·N log N) for U units; O(m·N) and O(min(U, m·N)) per group for the bounded designs. Memory per worker: C of
+/// - Complexity: O(U·N) for U units; for the bounded designs see `holder_design`. Memory per worker: C of
 /// what is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
 /// - Peers: up to N−1, or as few as the `holder_design` says.
