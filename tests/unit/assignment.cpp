@@ -101,6 +101,31 @@ TEST_CASE("holders that do not fit are refused, and change nothing")
     CHECK(!a.partitioned(first));
 }
 
+TEST_CASE("numbered holder sets are assigned as the sets themselves, and refused as they are")
+{
+    const auto m = two_of_each();
+    sdp::assignment a(m, 3), b(m, 3);
+    const auto one = a.add_holders({2}), two = a.add_holders({0, 1});
+    CHECK(a.add_holders({2}) == one);
+    CHECK(a == b); // a set alone changes nothing
+    using numbered = std::vector<sdp::assignment::unit>;
+    a.assign(heads, numbered {{0, 1, one}, {1, 4, two}});
+    b.assign(heads, std::vector<sdp::neuron_unit> {{0, 1, {2}}, {1, 4, {0, 1}}});
+    CHECK(a == b);
+    CHECK(a.partitioned(heads));
+    const auto refuses = [&](numbered u, std::initializer_list<std::string_view> words) {
+        return unit::flaw([&] { a.assign(heads, std::move(u)); }, words);
+    };
+    CHECK(refuses({{0, 2, one}}, {"'heads'", "end at neuron 2", "4"}) == "");
+    CHECK(refuses({{0, 2, one}, {3, 4, one}}, {"'heads'", "[3, 4)", "neuron 2"}) == "");
+    CHECK(refuses({{0, 4, 9}}, {"'heads'", "[0, 4)", "set number 9", "3 sets"}) == "");
+    CHECK(refuses({{0, 4, one, 0}}, {"'heads'", "[0, 4)", "0 units"}) == "");
+    CHECK(unit::flaw([&] { a.assign(sdp::group_id(7), numbered {}); }, {"group number 7", "2"}) == "");
+    CHECK(unit::flaw([&] { (void)a.add_holders({}); }, {"no holder"}) == "");
+    CHECK(unit::flaw([&] { (void)a.add_holders({1, 3}); }, {"[1, 3]", "3 workers"}) == "");
+    CHECK(a == b);
+}
+
 TEST_CASE("no workers, or a model that is not valid, is refused")
 {
     const auto m = two_of_each();

@@ -145,6 +145,123 @@ TEST_CASE("the gap of random holders is what power iteration finds, and is zero 
     CHECK(apart < 120);
 }
 
+TEST_CASE("the iteration for many workers finds what all eigenvalues tell for few")
+{
+    double worst = 0;
+    for (std::uint64_t seed = 0; seed < 400; ++seed) {
+        unit::random r(seed);
+        const int world = r.between(2, 24);
+        std::vector<unit::mask> sets;
+        for (int u = r.between(2, 60); u > 0; --u) {
+            unit::mask s = r.chance(10) ? unit::everyone(world) : 0;
+            for (int n = r.between(1, 5); n > 0; --n)
+                s |= unit::mask {1} << r.below(world);
+            sets.push_back(s);
+        }
+        if (!unit::connected(sets, world))
+            continue;
+        const auto a = assign_each(unit::one_group(static_cast<sdp::index_t>(sets.size())), world, sets);
+        const auto units = sdp::detail::count_units(a);
+        const double found
+            = 1 - sdp::detail::second_eigenvalue(units, sdp::detail::spread(units, static_cast<std::size_t>(world)));
+        const double dense = sdp::spectral_gap(a);
+        worst = std::max(worst, std::abs(found - dense) / dense);
+    }
+    CHECK(worst < 1e-4);
+}
+
+TEST_CASE("the gap of many workers has its closed forms")
+{
+    const double pi = std::acos(-1.0);
+    // Every stretch of k ranks on a ring.
+    for (const auto& [world, k] : {std::pair {200, 3}, {500, 8}, {1000, 300}}) {
+        const auto m = unit::one_group(world);
+        sdp::assignment a(m, world);
+        std::vector<sdp::neuron_unit> units;
+        for (int u = 0; u < world; ++u) {
+            std::vector<int> ranks;
+            for (int i = 0; i < k; ++i)
+                ranks.push_back((u + i) % world);
+            units.push_back({u, u + 1, sdp::rank_set(ranks)});
+        }
+        a.assign(sdp::group_id(0), units);
+        const double ratio = std::sin(pi * k / world) / (k * std::sin(pi / world));
+        CHECK(sdp::spectral_gap(a) == doctest::Approx(1 - ratio * ratio).epsilon(1e-4));
+        for (const int peers : sdp::peers_per_worker(a))
+            REQUIRE(peers == std::min(world - 1, 2 * (k - 1)));
+    }
+    // The cyclic design, for even k that divide N: two stretches of k/2 ranks each way.
+    for (const auto& [world, k] : {std::pair {256, 4}, {4096, 8}, {16'384, 32}, {16'384, 8}}) {
+        const auto m = unit::one_group(2 * world / k);
+        const auto a
+            = sdp::neuron_partition {.coverage = static_cast<double>(k) / world, .design = sdp::holder_design::cyclic}(m, world);
+        const double expected = std::pow(std::sin(pi * k / (2.0 * world)), 2);
+        CAPTURE(world);
+        CHECK(sdp::spectral_gap(a) == doctest::Approx(expected).epsilon(1e-4));
+        CHECK(sdp::balance(m, a) == 1);
+        for (const int peers : sdp::peers_per_worker(a))
+            REQUIRE(peers == k - 1 + k / 2);
+    }
+}
+
+TEST_CASE("cells mix as random regular graphs do, whatever the number of workers")
+{
+    for (const int world : {1024, 4096})
+        for (const int k : {4, 16, 32})
+            for (const int divisions : {2, 3, 4}) {
+                const auto m = unit::one_group(10 * divisions * world / k);
+                const auto a = sdp::neuron_partition {.coverage = static_cast<double>(k) / world,
+                    .design = sdp::holder_design::cells,
+                    .divisions = divisions}(m, world);
+                const double second = std::pow(std::sqrt(divisions - 1.0) + std::sqrt(k - 1.0), 2) / (divisions * k);
+                CAPTURE(world);
+                CAPTURE(k);
+                CAPTURE(divisions);
+                CHECK(std::abs(sdp::spectral_gap(a) - (1 - second)) < 0.03);
+                CHECK(sdp::is_connected(a));
+                CHECK(sdp::balance(m, a) == 1);
+            }
+}
+
+TEST_CASE("peers are those with whom a worker holds a unit")
+{
+    for (std::uint64_t seed = 0; seed < 300; ++seed) {
+        unit::random r(seed);
+        const int world = r.between(1, 30);
+        std::vector<unit::mask> sets, peers(static_cast<std::size_t>(world), 0);
+        for (int u = r.between(1, 12); u > 0; --u) {
+            unit::mask s = 0;
+            for (int n = r.between(1, 6); n > 0; --n)
+                s |= unit::mask {1} << r.below(world);
+            sets.push_back(s);
+            for (int rank = 0; rank < world; ++rank)
+                peers[static_cast<std::size_t>(rank)] |= unit::has(s, rank) ? s : 0;
+        }
+        const auto found
+            = sdp::peers_per_worker(assign_each(unit::one_group(static_cast<sdp::index_t>(sets.size())), world, sets));
+        REQUIRE(found.size() == static_cast<std::size_t>(world));
+        for (int rank = 0; rank < world; ++rank)
+            REQUIRE(found[static_cast<std::size_t>(rank)]
+                == unit::count(peers[static_cast<std::size_t>(rank)] & ~(unit::mask {1} << rank)));
+    }
+    const auto m = unit::one_group(3);
+    CHECK(sdp::peers_per_worker(sdp::assignment(m, 3)) == std::vector {0, 0, 0}); // pinned
+}
+
+TEST_CASE("entries of many units count as many")
+{
+    const auto m = unit::one_group(6);
+    sdp::assignment each(m, 4), together(m, 4);
+    each.assign(sdp::group_id(0),
+        std::vector<sdp::neuron_unit> {
+            {0, 1, {0, 1}}, {1, 2, {0, 1}}, {2, 3, {0, 1}}, {3, 4, {1, 2}}, {4, 5, {2, 3}}, {5, 6, {2, 3}}});
+    const auto first = together.add_holders({0, 1}), second = together.add_holders({1, 2}), third = together.add_holders({2, 3});
+    together.assign(sdp::group_id(0), {{0, 3, first, 3}, {3, 4, second, 1}, {4, 6, third, 2}});
+    CHECK(sdp::spectral_gap(each) == doctest::Approx(sdp::spectral_gap(together)).epsilon(1e-12));
+    CHECK(sdp::holders_histogram(each) == sdp::holders_histogram(together));
+    CHECK(sdp::balance(m, each) == sdp::balance(m, together));
+}
+
 TEST_CASE("pinned units say nothing about connection")
 {
     sdp::model m;

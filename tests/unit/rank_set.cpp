@@ -38,11 +38,34 @@ TEST_CASE("a rank set behaves as a set of integers")
         REQUIRE(intersection(a, b) == sdp::rank_set(list(both)));
         REQUIRE(difference(a, b) == sdp::rank_set(list(without)));
         REQUIRE(a.includes(b) == std::includes(s.begin(), s.end(), t.begin(), t.end()));
+        REQUIRE(a.intersects(b) == !both.empty());
         REQUIRE((a == b) == (s == t));
+        REQUIRE((a != b || a.hash() == b.hash()));
         REQUIRE(((a < b) || (b < a)) == (s != t));
         REQUIRE(!((a < b) && (b < a)));
         for (std::size_t n = 1; n < a.intervals().size(); ++n)
             REQUIRE(a.intervals()[n - 1].end < a.intervals()[n].begin); // maximal stretches
+    }
+}
+
+TEST_CASE("a small set meets a large one as it would meet a small one")
+{
+    std::vector<int> even;
+    for (int rank = 0; rank < 40'000; rank += 2)
+        even.push_back(rank);
+    const sdp::rank_set large(even);
+    for (int at = 0; at < 40'000; at += 997) {
+        const sdp::rank_set small {at, at + 1, at + 501, 39'998};
+        std::vector<int> both;
+        for (const int rank : small.ranks())
+            if (rank % 2 == 0 && rank < 40'000)
+                both.push_back(rank);
+        REQUIRE(intersection(large, small) == sdp::rank_set(both));
+        REQUIRE(intersection(small, large) == sdp::rank_set(both));
+        REQUIRE(large.includes(sdp::rank_set(both)));
+        REQUIRE(!large.includes(small));
+        REQUIRE(large.intersects(small));
+        REQUIRE(!large.intersects({at % 2 + at + 1, 39'999}));
     }
 }
 

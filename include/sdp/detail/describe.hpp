@@ -6,7 +6,10 @@
 #include <sdp/masking/regime.hpp>
 #include <sdp/synchronizer_options.hpp>
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sdp::detail {
 
@@ -35,33 +38,68 @@ namespace sdp::detail {
         name_of(o.route), "\n");
 }
 
+/// Texts by number, each made when it is first asked for: units are many, holder sets few.
+template <class Make> class remembered_texts {
+public:
+    remembered_texts(std::size_t count, Make make)
+        : texts_(count)
+        , make_(std::move(make))
+    {
+    }
+    [[nodiscard]] const std::string& operator[](std::uint32_t number)
+    {
+        if (texts_[number].empty())
+            texts_[number] = make_(number);
+        return texts_[number];
+    }
+
+private:
+    std::vector<std::string> texts_;
+    Make make_;
+};
+
+/// Appends "neuron group 'name', neurons [begin, end)".
+inline void describe_run(std::string& out, const std::string& group, index_t begin, index_t end)
+{
+    out += "neuron group '";
+    out += group;
+    out += "', neurons [";
+    out += std::to_string(begin);
+    out += ", ";
+    out += std::to_string(end);
+    out += ')';
+}
+
 [[nodiscard]] inline std::string describe(const model& m, const assignment& a)
 {
     std::string out;
+    remembered_texts holders(
+        a.holder_set_count(), [&](std::uint32_t n) { return text(" held by ", a.holders(n).ranks(), "\n"); });
     for (std::size_t g = 0; g < a.group_count(); ++g)
-        for (const auto& u : a.units(group_id(g)))
-            out += text("neuron group '", m.groups()[g].name, "', neurons [", u.begin, ", ", u.end, ") held by ",
-                a.holders(u).ranks(), "\n");
+        for (const auto& u : a.units(group_id(g))) {
+            describe_run(out, m.groups()[g].name, u.begin, u.end);
+            out += holders[u.holders];
+        }
     for (std::size_t b = 0; b < a.block_count(); ++b)
-        out += text("block '", m.blocks()[b].name, "' held by ", a.holders(block_id(b)).ranks(), "\n");
+        out += text("block '", m.blocks()[b].name, "'") + holders[a.holders_number(block_id(b))];
     return out;
 }
 
 [[nodiscard]] inline std::string describe(const model& m, const residency& r)
 {
     std::string out;
-    const auto add = [&](std::uint32_t number) {
-        out += text(" stored by ", r[number].stored.ranks(), ", trained by ", r[number].trained.ranks(), "\n");
-    };
+    remembered_texts residents(r.classes().size(), [&](std::uint32_t n) {
+        const auto& who = r[n];
+        return who.stored == who.trained ? text(" stored by ", who.stored.ranks(), ", trained by the same\n")
+                                         : text(" stored by ", who.stored.ranks(), ", trained by ", who.trained.ranks(), "\n");
+    });
     for (std::size_t g = 0; g < m.groups().size(); ++g)
         for (const auto& run : r.runs(group_id(g))) {
-            out += text("neuron group '", m.groups()[g].name, "', neurons [", run.begin, ", ", run.end, ")");
-            add(run.residents);
+            describe_run(out, m.groups()[g].name, run.begin, run.end);
+            out += residents[run.residents];
         }
-    for (std::size_t b = 0; b < m.blocks().size(); ++b) {
-        out += text("block '", m.blocks()[b].name, "'");
-        add(r.of(block_id(b)));
-    }
+    for (std::size_t b = 0; b < m.blocks().size(); ++b)
+        out += text("block '", m.blocks()[b].name, "'") + residents[r.of(block_id(b))];
     return out;
 }
 

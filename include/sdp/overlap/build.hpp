@@ -45,24 +45,12 @@ namespace detail {
         }
 
     private:
-        /// How the elements of one class in one parameter are dealt.
+        /// How the elements of one class in one parameter are dealt, as far as they have been.
         struct deal {
-            std::uint64_t total = 0;
+            shares of {};
             std::uint64_t done = 0;
             std::uint64_t first_owner = 0;
-            bool counted = false; ///< `total` is part of the class's elements
-
-            /// The share that element `at` is in, and the first element after it. Shares 0 … longer−1 have one element more.
-            [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> share(std::uint64_t at, std::uint64_t k) const noexcept
-            {
-                const std::uint64_t shorter = total / k, longer = total % k, in_longer = longer * (shorter + 1);
-                if (at < in_longer) {
-                    const std::uint64_t number = at / (shorter + 1);
-                    return {number, (number + 1) * (shorter + 1)};
-                }
-                const std::uint64_t number = longer + (at - in_longer) / shorter;
-                return {number, in_longer + (number - longer + 1) * shorter};
-            }
+            bool counted = false; ///< they are part of the class's elements
         };
 
         std::uint32_t class_number(std::uint32_t residents)
@@ -81,6 +69,7 @@ namespace detail {
                 if (c.trainers.size() > 65536)
                     fail("a unit is trained by ", c.trainers.size(), " ranks; at most 65536 are supported");
                 deals_.emplace_back();
+                grains_.push_back(0);
             }
             return number;
         }
@@ -90,17 +79,20 @@ namespace detail {
             for (const auto& s : strips)
                 deals_[class_number(s.residents)] = {};
             for (const auto& s : strips)
-                deals_[numbers_[s.residents]].total += s.elements();
+                deals_[numbers_[s.residents]].of.total += s.elements();
             for (const auto& s : strips) {
-                // Shares differ by at most one element; the longer ones go round, so that over the whole model every trainer
-                // owns its 1/k to within one element.
-                auto& d = deals_[numbers_[s.residents]];
+                // Shares differ by at most one grain; the longer ones go round, so that over the whole model every trainer owns
+                // its 1/k to within one grain, which is one element up to 256 trainers.
+                const auto number = numbers_[s.residents];
+                auto& d = deals_[number];
                 if (d.counted)
                     continue;
-                auto& c = plan_.classes[numbers_[s.residents]];
+                auto& c = plan_.classes[number];
                 d.counted = true;
-                d.first_owner = c.elements % c.trainers.size();
-                c.elements += d.total;
+                d.of.trainers = c.trainers.size();
+                d.first_owner = grains_[number] % d.of.trainers;
+                grains_[number] += d.of.grains();
+                c.elements += d.of.total;
             }
             maps_.clear();
             for (const auto& s : slabs) {
@@ -242,7 +234,7 @@ namespace detail {
                 at.first_element = d.done;
             const std::uint64_t begin = *at.first_element, end = begin + row_end * at.row_elements;
             while (d.done < end) {
-                const auto [number, share_end] = d.share(d.done, k);
+                const auto [number, share_end] = d.of.at(d.done);
                 const std::uint64_t to = std::min(end, share_end);
                 piece.owner = (number + d.first_owner) % k & 0xFFFF;
                 while (d.done < to) {
@@ -275,6 +267,7 @@ namespace detail {
         std::vector<placed_strip> placed_; ///< the strips of the box at hand
         std::vector<std::uint32_t> numbers_; ///< by residents: class of the plan
         std::vector<deal> deals_; ///< by class of the plan, of the parameter at hand
+        std::vector<std::uint64_t> grains_; ///< by class of the plan: dealt in the parameters before
     };
 
 } // namespace detail

@@ -48,7 +48,7 @@ struct holder_class {
     int position = -1; ///< of this worker among the trainers; −1 if it only reads
     std::uint64_t elements = 0; ///< of this class in the whole model
 
-    /// Elements of the class that the trainer at that position owns.
+    /// Elements of the class that the trainer at that position owns; above 256 trainers, where whole grains are dealt, about.
     [[nodiscard]] std::uint64_t owned(std::size_t at) const noexcept
     {
         const std::uint64_t k = trainers.size();

@@ -4,6 +4,7 @@
 /// @brief Block-level partition: gives whole residual branches to workers, balanced by cost.
 
 #include <sdp/partition/design.hpp>
+#include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 
 #include <range/v3/range/conversion.hpp>
@@ -18,10 +19,13 @@ namespace sdp {
 /// Gives every selected block to exactly k = C·N workers, so that the costs per worker are as equal as the blocks allow;
 /// leaves neuron groups pinned. The skip path around a block always stays: a worker without the block passes its input on.
 ///
-/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps. Memory per worker: C of
-///   what is split.
+/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps; O(U·k) beyond the
+///   `holder_design` for the bounded ones. Memory per worker: C of what is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
-/// - Balance: the heaviest worker is within 10 % of the mean wherever such an arrangement was found.
+/// - Peers: up to N−1, or as few as the `holder_design` says.
+/// - Balance: the heaviest worker is within 10 % of the mean wherever such an arrangement was found. The bounded designs do
+///   not search: their heaviest and lightest worker differ by about the heaviest block where k divides N, and by up to
+///   about m + 2 times that where it does not.
 /// - Source: the level is the paper's, the balancing is ours.
 ///
 /// Connected whenever k ≥ 2 and there are blocks enough, U(k−1) ≥ N−1.
@@ -29,8 +33,11 @@ struct block_partition {
     double coverage = 0.5; ///< C = k/N
     std::uint64_t seed = 0;
     std::string blocks = "*"; ///< which blocks, by name; `*` and `?` as in a shell
+    holder_design design = holder_design::random; ///< how holders are chosen; the others than `random` bound the peers
+    int divisions = 3; ///< m of the design `cells`: how often the workers are divided into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is not a whole number of holders, or no block is selected
+    /// @throws sdp::error if C·N is not a whole number of holders, no block is selected, divisions are too few or too many, or
+    ///         a bounded design has too few blocks for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 
@@ -216,6 +223,16 @@ inline assignment block_partition::operator()(const model& m, int world) const
     const int k = holders_for(coverage, world);
     const auto selected = detail::select_blocks(m, blocks);
     auto costs = selected | ranges::views::transform([&](block_id b) { return m.cost(b); }) | ranges::to<std::vector>();
+    if (design != holder_design::random) {
+        detail::check_divisions(design, divisions);
+        detail::check_reach(design, selected.size(), k, world);
+        detail::portable_random random(seed);
+        const auto lap = detail::make_lap(design, rank_set::all(world).ranks(), k, divisions, selected.size(), random);
+        const auto sets = detail::deal_by_cost(lap, costs, world);
+        for (std::size_t i = 0; i < selected.size(); ++i)
+            out.assign(selected[i], lap.sets[sets[i]]);
+        return out;
+    }
     const auto units = detail::balanced_design(std::move(costs), world, k, seed).find();
     for (std::size_t i = 0; i < selected.size(); ++i)
         out.assign(selected[i], rank_set(units[i].holders));

@@ -29,10 +29,12 @@ public:
     /// Uniform in [0, bound), bound ≥ 1.
     [[nodiscard]] std::uint64_t below(std::uint64_t bound)
     {
-        const std::uint64_t unfair = (std::mt19937_64::max() % bound + 1) % bound;
         std::uint64_t value = engine_();
-        while (value > std::mt19937_64::max() - unfair)
-            value = engine_();
+        if (value > std::mt19937_64::max() - bound) { // else it is fair whatever the bound, and one division less
+            const std::uint64_t unfair = (std::mt19937_64::max() % bound + 1) % bound;
+            while (value > std::mt19937_64::max() - unfair)
+                value = engine_();
+        }
         return value % bound;
     }
 
@@ -68,8 +70,22 @@ template <class Before>
 {
     auto order = candidates;
     random.shuffle(order);
-    if (static_cast<std::size_t>(k) < order.size())
-        std::stable_sort(order.begin(), order.end(), before);
+    if (static_cast<std::size_t>(k) < order.size()) {
+        // The first k of a stable sort, in linear time: equals in the order of the shuffle.
+        struct place {
+            int candidate;
+            std::size_t at;
+        };
+        std::vector<place> places;
+        places.reserve(order.size());
+        for (std::size_t i = 0; i < order.size(); ++i)
+            places.push_back({order[i], i});
+        std::nth_element(places.begin(), places.begin() + (k - 1), places.end(), [&](const place& a, const place& b) {
+            return before(a.candidate, b.candidate) || (!before(b.candidate, a.candidate) && a.at < b.at);
+        });
+        for (std::size_t i = 0; i < static_cast<std::size_t>(k); ++i)
+            order[i] = places[i].candidate;
+    }
     order.resize(static_cast<std::size_t>(k));
     std::sort(order.begin(), order.end());
     return order;

@@ -16,6 +16,9 @@ namespace sdp {
 /// `inner.coverage` is a share of the block's holders: outer 1/2 and inner 1/2 of 8 workers is 4 holders per block and 2 per
 /// unit inside it. A selected group outside every split block is split over all workers.
 ///
+/// With `cells` or `cyclic` as the inner design, blocks with the same holders share one design, so bounded designs on both
+/// levels leave a worker few peers. Elements of a block that lie on no group are still exchanged among all of its holders.
+///
 /// Complexity and balance are those of `block_partition` and `neuron_partition`. Source: the levels are the paper's, the
 /// nesting is ours.
 struct nested_partition {
@@ -26,6 +29,16 @@ struct nested_partition {
     [[nodiscard]] assignment operator()(const model& m, int world) const
     {
         auto out = outer(m, world);
+        if (inner.design != holder_design::random) {
+            detail::neuron_dealer dealer(m, inner);
+            for (const group_id id : detail::select_groups(m, inner.groups)) {
+                const auto within = m.enclosing_block(id);
+                const auto workers = within ? out.holders(*within) : rank_set::all(world);
+                dealer.add(id, workers, holders_for(inner.coverage, workers.size()));
+            }
+            dealer.write(out);
+            return out;
+        }
         std::deque<std::vector<int>> candidates; // stable addresses: the design refers to them
         detail::neuron_design design(m, world, inner.granularity, inner.seed);
         for (const group_id id : detail::select_groups(m, inner.groups)) {

@@ -4,6 +4,7 @@
 /// @brief Neuron-level partition: splits inner dimensions (hidden units, heads, channels) over the workers.
 
 #include <sdp/partition/design.hpp>
+#include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 
 #include <range/v3/range/conversion.hpp>
@@ -20,10 +21,12 @@ namespace sdp {
 /// Neurons of a group are interchangeable, so after the holder sets are drawn they are put in order: units with the same
 /// holders become neighbours, and what a worker stores and sends is a few long runs however fine the granularity.
 ///
-/// - Complexity: O(U·N) for U units. Memory per worker: C of what is split.
+/// - Complexity: O(U·N) for U units; for the bounded designs see `holder_design`. Memory per worker: C of
+/// what is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
+/// - Peers: up to N−1, or as few as the `holder_design` says.
 /// - Balance: within one unit in every group; within two where units are so few, U(k−1) < 2(N−1), that connecting the
-///   workers has to exchange unlike ones.
+///   workers has to exchange unlike ones. That of the bounded designs is with them.
 /// - Source: the level is the paper's, the design is ours.
 ///
 /// Connected whenever k ≥ 2 and there are units enough, U(k−1) ≥ N−1. Prefer `block_partition` when whole branches may be
@@ -33,8 +36,11 @@ struct neuron_partition {
     index_t granularity = 1; ///< neurons per unit; the last unit of a group may have fewer
     std::uint64_t seed = 0;
     std::string groups = "*"; ///< which groups, by name; `*` and `?` as in a shell
+    holder_design design = holder_design::random; ///< how holders are chosen; the others than `random` bound the peers
+    int divisions = 3; ///< m of the design `cells`: how often the workers are divided into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is not a whole number of holders, granularity < 1, or no group is selected
+    /// @throws sdp::error if C·N is not a whole number of holders, granularity < 1, no group is selected, divisions are too few
+    ///         or too many, or a bounded design has too few units for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 
@@ -108,6 +114,125 @@ namespace detail {
         std::vector<group_id> ids_;
     };
 
+    /// Deals the units of neuron groups to the sets of a bounded design. Groups with the same candidates share one design, so
+    /// that peers stay few; groups whose units cost the same are dealt on where the one before ended, so that what one
+    /// group cannot balance the next one does.
+    class neuron_dealer {
+    public:
+        neuron_dealer(const model& m, const neuron_partition& policy)
+            : model_(m)
+            , policy_(policy)
+            , random_(policy.seed)
+        {
+            if (policy.granularity < 1)
+                fail("granularity is ", policy.granularity, " neurons; expected at least 1");
+            check_divisions(policy.design, policy.divisions);
+        }
+
+        /// Adds a group whose units go to `k` of the candidates each.
+        void add(group_id id, const rank_set& candidates, int k)
+        {
+            const auto number = candidates_.add(candidates);
+            if (number == tables_.size())
+                tables_.push_back({k, {}});
+            const index_t neurons = model_[id].neurons, unit = std::min(policy_.granularity, neurons);
+            const double cost = static_cast<double>(unit) * model_.cost_per_neuron(id);
+            auto& kinds = tables_[number].kinds;
+            const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const kind& x) { return x.cost == cost; });
+            const auto at = static_cast<std::size_t>(same - kinds.begin());
+            if (same == kinds.end())
+                kinds.push_back({cost, 0, 0});
+            const auto units = static_cast<std::uint64_t>((neurons + unit - 1) / unit);
+            kinds[at].units += units;
+            groups_.push_back({id, number, at, units});
+        }
+
+        /// Units of all groups.
+        [[nodiscard]] std::uint64_t units() const
+        {
+            std::uint64_t out = 0;
+            for (const auto& g : groups_)
+                out += g.units;
+            return out;
+        }
+
+        void write(assignment& out)
+        {
+            std::vector<dealt_lap> laps;
+            for (std::uint32_t t = 0; t < tables_.size(); ++t) {
+                std::uint64_t units = 0;
+                for (auto& k : tables_[t].kinds) { // side by side, so that few units of several kinds reach different sets
+                    k.next = units;
+                    units += k.units;
+                }
+                const auto workers = candidates_[t].ranks();
+                auto& l = laps.emplace_back(
+                    dealt_lap {make_lap(policy_.design, workers, tables_[t].holders, policy_.divisions, units, random_), {}});
+                for (const auto& set : l.sets.sets)
+                    l.numbers.push_back(out.add_holders(set));
+            }
+            for (const auto& g : groups_)
+                write_group(out, g, laps[g.table]);
+        }
+
+    private:
+        struct kind {
+            double cost;
+            std::uint64_t units; ///< of all groups
+            std::uint64_t next; ///< turn of the next unit
+        };
+        struct table {
+            int holders;
+            std::vector<kind> kinds;
+        };
+        struct group {
+            group_id id;
+            std::uint32_t table;
+            std::size_t kind;
+            std::uint64_t units;
+        };
+        struct dealt_lap {
+            lap sets;
+            std::vector<std::uint32_t> numbers; ///< by set: its number in the assignment
+        };
+
+        /// Counts what each set gets; sets get their units side by side.
+        void write_group(assignment& out, const group& g, const dealt_lap& l)
+        {
+            const auto& turns = l.sets.turns;
+            auto& first = tables_[g.table].kinds[g.kind].next;
+            const index_t neurons = model_[g.id].neurons, unit = std::min(policy_.granularity, neurons);
+            const bool short_last = neurons % unit != 0; // stays last
+            const std::uint64_t whole = g.units - (short_last ? 1 : 0);
+            counts_.assign(l.sets.sets.size(), 0);
+            if (const auto laps = whole / turns.size(); laps > 0)
+                for (const auto set : turns)
+                    counts_[set] += laps;
+            for (std::uint64_t i = 0; i < whole % turns.size(); ++i)
+                ++counts_[turns[(first + i) % turns.size()]];
+            std::vector<assignment::unit> units;
+            index_t begin = 0;
+            for (std::size_t set = 0; set < counts_.size(); ++set)
+                if (counts_[set] > 0) {
+                    const auto end = begin + static_cast<index_t>(counts_[set]) * unit;
+                    units.push_back({begin, end, l.numbers[set], static_cast<std::uint32_t>(counts_[set])});
+                    begin = end;
+                }
+            if (short_last)
+                units.push_back({begin, neurons, l.numbers[turns[(first + whole) % turns.size()]], 1});
+            out.assign(g.id, std::move(units));
+            first += g.units;
+        }
+
+        const model& model_;
+        const neuron_partition& policy_;
+        portable_random random_;
+        number_table<rank_set> candidates_;
+        std::vector<table> tables_; ///< by number of the candidates
+        std::vector<group> groups_;
+        std::vector<std::uint64_t> counts_;
+    };
+
     /// The groups whose names match.
     /// @throws sdp::error if there is none
     [[nodiscard]] inline std::vector<group_id> select_groups(const model& m, const std::string& pattern)
@@ -127,11 +252,19 @@ inline assignment neuron_partition::operator()(const model& m, int world) const
 {
     assignment out(m, world);
     const int k = holders_for(coverage, world);
+    if (design != holder_design::random) {
+        detail::neuron_dealer dealer(m, *this);
+        for (const group_id id : detail::select_groups(m, groups))
+            dealer.add(id, rank_set::all(world), k);
+        detail::check_reach(design, dealer.units(), k, world);
+        dealer.write(out);
+        return out;
+    }
     const auto everyone = rank_set::all(world).ranks();
-    detail::neuron_design design(m, world, granularity, seed);
+    detail::neuron_design drawn(m, world, granularity, seed);
     for (const group_id id : detail::select_groups(m, groups))
-        design.add(id, everyone, k);
-    design.write(out);
+        drawn.add(id, everyone, k);
+    drawn.write(out);
     return out;
 }
 

@@ -15,6 +15,7 @@
 
 #include <cmath>
 #include <concepts>
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -79,16 +80,21 @@ template <partition_policy... Policies> struct combined {
 private:
     static void merge(assignment& out, const model& m, const assignment& part)
     {
+        std::vector<std::optional<std::uint32_t>> numbers(part.holder_set_count()); // the part's sets, as `out` numbers them
         for (std::size_t g = 0; g < part.group_count(); ++g) {
             const auto id = group_id(g);
             if (!part.partitioned(id))
                 continue;
             if (out.partitioned(id))
                 detail::fail("neuron group '", m[id].name, "' is assigned by two of the combined policies; expected at most one");
-            std::vector<neuron_unit> units;
-            for (const auto& u : part.units(id))
-                units.push_back({u.begin, u.end, part.holders(u)});
-            out.assign(id, units);
+            std::vector<assignment::unit> units(part.units(id).begin(), part.units(id).end());
+            for (auto& u : units) {
+                auto& number = numbers[u.holders];
+                if (!number)
+                    number = out.add_holders(part.holders(u));
+                u.holders = *number;
+            }
+            out.assign(id, std::move(units));
         }
         for (std::size_t b = 0; b < part.block_count(); ++b) {
             const auto id = block_id(b);

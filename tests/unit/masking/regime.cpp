@@ -18,6 +18,20 @@ struct scripted {
     [[nodiscard]] sdp::rank_set trained_by(const sdp::unit_view& u) const { return trained(u); }
 };
 
+/// Forward masking that counts how often it is asked.
+struct counting {
+    int* asked;
+    [[nodiscard]] sdp::rank_set stored_by(const sdp::unit_view& u) const { return u.holders; }
+    [[nodiscard]] sdp::rank_set trained_by(const sdp::unit_view& u) const
+    {
+        ++*asked;
+        return u.holders;
+    }
+};
+struct counting_by_holders : counting {
+    static constexpr bool by_holders_alone = true;
+};
+
 sdp::rank_set holders(const sdp::unit_view& u)
 {
     return u.holders;
@@ -49,6 +63,29 @@ TEST_CASE("backward masking: everybody stores, the holders train")
     const sdp::unit_view u {"unit", true, holders, 6};
     CHECK(sdp::backward_masking {}.stored_by(u) == sdp::rank_set::all(6));
     CHECK(sdp::backward_masking {}.trained_by(u) == holders);
+}
+
+TEST_CASE("a regime is asked once for each holder set of a group or block, and once for each in all if it looks at nothing else")
+{
+    sdp::model m;
+    for (const auto* const name : {"first", "second"}) {
+        const auto g = m.add_group(name, 4);
+        m.add_parameter(name, {4}, {.axes = {{0, g}}});
+    }
+    sdp::assignment a(m, 3);
+    for (const auto g : {sdp::group_id(0), sdp::group_id(1)})
+        a.assign(g, std::vector<sdp::neuron_unit> {{0, 1, {0}}, {1, 2, {1}}, {2, 3, {0}}, {3, 4, {1, 2}}});
+    int by_name = 0, by_holders = 0;
+    const sdp::residency x(m, a, counting {&by_name}), y(m, a, counting_by_holders {{&by_holders}});
+    CHECK(by_name == 6);
+    CHECK(by_holders == 3);
+    for (const auto g : {sdp::group_id(0), sdp::group_id(1)})
+        for (std::size_t i = 0; i < 4; ++i) {
+            CHECK(x[x.runs(g)[i].residents] == y[y.runs(g)[i].residents]);
+            CHECK(x[x.runs(g)[i].residents].trained == a.holders(a.units(g)[i]));
+        }
+    static_assert(sdp::by_holders_alone<sdp::forward_masking> && sdp::by_holders_alone<sdp::backward_masking>);
+    static_assert(!sdp::by_holders_alone<counting>);
 }
 
 TEST_CASE("a residency says of every unit what the regime says, and runs are maximal")
