@@ -35,7 +35,8 @@ export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 OM
 
 runs="1 2 3"
 limits="--seconds 30"
-sizes="1M,16M,64M,256M"
+sizes="1M,4M,16M,64M"
+largest=256M
 middle=16M
 large=64M
 scale=4
@@ -44,6 +45,7 @@ if [ -n "$quick" ]; then
     runs=1
     limits="--rounds 1 --seconds 1"
     sizes=1M
+    largest=2M
     middle=1M
     large=4M
     scale=32
@@ -76,11 +78,13 @@ for run in $runs; do
     # What only fills tables and the plot, once.
     mpi 8 --holders 2,4,8,mixed --bytes 64K --run-bytes 256
     mpi 8 --holders 2,4,8,mixed --bytes $sizes --run-bytes 4096
+    mpi 8 --holders 2,4 --bytes $largest --run-bytes 4096
     mpi 8 --holders 2,4,mixed --bytes $middle --run-bytes 4,256,64K
     mpi 8 --holders 2,4 --layout llama-130m-neuron --scale $scale
     mpi 8 --holders 2,4 --layout llama-130m-block --scale $scale
     threads --holders 2,4,8,mixed --bytes 64K --run-bytes 256
     threads --holders 2,4,8,mixed --bytes $sizes --run-bytes 4096
+    threads --holders 2,4 --bytes $largest --run-bytes 4096
     threads --holders 2,4 --layout llama-130m-neuron --scale $scale
     hidden --workers 4 --holders 2
     hidden --workers 2 --holders 2 --compute work

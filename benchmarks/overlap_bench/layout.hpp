@@ -37,9 +37,10 @@ class element_holders {
 public:
     element_holders(const sdp::model& m, const sdp::assignment& a, sdp::parameter_id id);
 
-    [[nodiscard]] const std::vector<int>& operator()(sdp::index_t element) const noexcept
+    [[nodiscard]] const std::vector<std::vector<int>>& sets() const noexcept { return sets_; }
+    [[nodiscard]] std::size_t set_of(sdp::index_t element) const noexcept
     {
-        return sets_[static_cast<std::size_t>(set_of_neuron_[static_cast<std::size_t>(element / inner_ % extent_)])];
+        return set_of_neuron_[static_cast<std::size_t>(element / inner_ % extent_)];
     }
 
 private:

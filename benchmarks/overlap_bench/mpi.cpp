@@ -26,10 +26,10 @@ namespace {
             for (std::size_t i = 0; i < data.size(); ++i)
                 data[i] = gradient_of(rank, static_cast<sdp::index_t>(i));
         };
-        out.check = [=] {
+        out.check = [data, sum = summed_gradients(everybody)] {
             std::uint64_t wrong = 0;
             for (std::size_t i = 0; i < data.size(); ++i)
-                wrong += data[i] != sum_of_gradients(everybody, static_cast<sdp::index_t>(i)) ? 1 : 0;
+                wrong += data[i] != sum(static_cast<sdp::index_t>(i)) ? 1 : 0;
             return wrong;
         };
         return out;
@@ -99,9 +99,11 @@ namespace {
             };
             out.check = [this] {
                 std::uint64_t wrong = 0;
-                for (const auto& s : sets_)
+                for (const auto& s : sets_) {
+                    const summed_gradients sum(s.ranks);
                     for (std::size_t i = 0; i < s.elements.size(); ++i)
-                        wrong += s.elements[i] != sum_of_gradients(s.ranks, static_cast<sdp::index_t>(i)) ? 1 : 0;
+                        wrong += s.elements[i] != sum(static_cast<sdp::index_t>(i)) ? 1 : 0;
+                }
                 return wrong;
             };
             return out;
