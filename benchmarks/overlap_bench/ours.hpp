@@ -41,17 +41,27 @@ private:
     std::array<float, gradient_period> sums_ {};
 };
 
-/// A way of the library's to do the exchange, the settings where it exists, and how one asks for it.
+/// A way of the library's to do the exchange.
 struct our_route {
-    const char* name;
-    bool (*exists)(const options& o, const layout& l);
-    void (*choose)(sdp::synchronizer_options& options);
+    std::string_view name;
+    sdp::route_choice choice;
 };
 
-inline constexpr our_route our_routes[] {
-    {"swap", [](const options&, const layout& l) { return l.holders == 2; }, [](sdp::synchronizer_options&) {}},
-    {"two-sided", [](const options&, const layout& l) { return l.holders != 2; }, [](sdp::synchronizer_options&) {}},
-};
+/// Those that exist for a communicator and a setting. Native only where all hold everything: elsewhere it is another's.
+template <sdp::communicator C> [[nodiscard]] std::vector<our_route> our_routes(const layout& l, int workers)
+{
+    std::vector<our_route> out;
+    if constexpr (sdp::peer_memory<C>)
+        out.push_back({C::memory_route, sdp::route_choice::memory});
+    if (l.holders == 2)
+        out.push_back({"swap", sdp::route_choice::swap});
+    else
+        out.push_back({"two-sided", sdp::route_choice::two_sided});
+    if constexpr (sdp::native_all_reduce<C>)
+        if (l.holders == workers)
+            out.push_back({"native", sdp::route_choice::native});
+    return out;
+}
 
 /// Elements that `arena` of `our_exchange` needs at most: each tensor starts on a cache line.
 [[nodiscard]] inline std::size_t arena_elements(const layout& l)
@@ -149,11 +159,11 @@ public:
         sdp::synchronizer_options plain;
         if (o.bucket_bytes > 0)
             plain.bucket_bytes = o.bucket_bytes;
-        for (const auto& route : our_routes)
-            if (route.exists(o, l) && (o.wants(route.name) || exchanges_.empty())) { // one at least: it knows what is held
+        for (const auto& route : our_routes<C>(l, comm.size()))
+            if (o.wants(route.name) || exchanges_.empty()) { // one at least: it knows what is held
                 auto chosen = plain;
-                route.choose(chosen);
-                exchanges_.push_back({route.name, std::make_unique<our_exchange<C>>(l, chosen, comm, arena)});
+                chosen.route = route.choice;
+                exchanges_.push_back({std::string(route.name), std::make_unique<our_exchange<C>>(l, chosen, comm, arena)});
             }
     }
 

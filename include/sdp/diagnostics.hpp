@@ -3,6 +3,7 @@
 /// @file
 /// @brief What an arrangement costs and how well it is connected, computed without running it.
 
+#include <sdp/detail/wire.hpp>
 #include <sdp/overlap/build.hpp>
 #include <sdp/synchronizer_options.hpp>
 
@@ -113,9 +114,9 @@ namespace detail {
 /// P elements with trainers T (k = |T|) and readers R = stored ∖ trained, of which a trainer owns o (P/k, rounded up or
 /// down, to whole grains above 256 trainers): under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R|
 /// values; under `owner_update` (P − o) gradients and o(k−1+|R|) values. Summed over the workers the gradients come to 2(k−1)P.
-/// Formula: ours, from the averaging over holders of the paper.
+/// A gradient has the size of the wire format. Formula: ours, from the averaging over holders of the paper.
 [[nodiscard]] inline std::uint64_t bytes_per_step(
-    const model& m, const residency& r, int rank, update_mode mode = update_mode::average)
+    const model& m, const residency& r, int rank, update_mode mode = update_mode::average, wire_format wire = wire_format::as_is)
 {
     std::uint64_t bytes = 0;
     detail::for_each_class(m, r, [&](const detail::class_part& part) {
@@ -126,10 +127,11 @@ namespace detail {
         const std::uint64_t own
             = part.owned(static_cast<std::uint64_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()));
         const std::uint64_t reduced = part.elements - own;
-        const std::uint64_t sent = mode == update_mode::owner_update ? reduced + own * (k - 1 + readers)
-            : k == 2                                                 ? part.elements + own * readers
-                                                                     : reduced + own * (k - 1 + readers);
-        bytes += sent * size_of(part.of.type());
+        const std::uint64_t back = own * (k - 1);
+        const bool owners_update = mode == update_mode::owner_update;
+        const std::uint64_t gradients = owners_update ? reduced : k == 2 ? part.elements : reduced + back;
+        const std::uint64_t values = own * readers + (owners_update ? back : 0);
+        bytes += gradients * detail::wire_size(part.of.type(), wire) + values * size_of(part.of.type());
     });
     return bytes;
 }

@@ -301,6 +301,10 @@ private:
         if (!native_all_reduce<C> && options.route == route_choice::native)
             detail::fail("route is native, but this communicator has no all-reduce of its own; expected one that models "
                          "native_all_reduce");
+        if (options.route == route_choice::native && options.wire != wire_format::as_is)
+            detail::fail("route is native and wire is ", name_of(options.wire),
+                "; the transport's own all-reduce sums elements as they "
+                "are, so expected as_is");
         for (const auto& p : m.parameters())
             detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
         return comm.rank();

@@ -50,6 +50,19 @@ enum class route_choice : std::uint8_t {
     return "unknown";
 }
 
+/// What f32 gradients are rounded to, to nearest, before they are summed (in f32) and again when the mean is. f64 stays as it is,
+/// and so do values.
+enum class wire_format : std::uint8_t {
+    as_is, ///< not rounded
+    bf16, ///< half the bytes, the range of f32, 8 significant bits
+    f16, ///< half the bytes, 11 significant bits, overflows above 65504: for gradients that the host scales
+};
+
+[[nodiscard]] constexpr std::string_view name_of(wire_format wire) noexcept
+{
+    return wire == wire_format::bf16 ? "bf16" : wire == wire_format::f16 ? "f16" : "as_is";
+}
+
 /// Choices that all ranks make alike, except `buckets_in_flight`, `timeout` and `layout`.
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
@@ -59,6 +72,7 @@ struct synchronizer_options {
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
     value_layout layout = value_layout::whole;
     route_choice route = route_choice::fastest;
+    wire_format wire = wire_format::as_is;
 };
 
 /// What goes one way.

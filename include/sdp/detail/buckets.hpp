@@ -103,8 +103,8 @@ struct bucket {
 /// Fills in the sizes and places of a bucket. `packed(parameter)` says what the elements that this worker owns are packed
 /// for, and `exposed(parameter)` whether those that others own may have to be packed for them to be reached.
 template <class RouteOf, class Packed, class Exposed>
-void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, RouteOf route_of,
-    Packed packed, Exposed exposed)
+void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, std::size_t wire_size,
+    RouteOf route_of, Packed packed, Exposed exposed)
 {
     constexpr auto self = peer_table::self;
     b.peers.assign(peers.ranks.size(), {});
@@ -164,21 +164,21 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
     constexpr std::size_t line = 64;
     const std::size_t element = size_of(b.type);
     std::size_t gradients = 0, values = 0;
-    const auto reserve = [&](std::size_t& end, std::size_t elements) {
+    const auto reserve = [](std::size_t& end, std::size_t elements, std::size_t bytes) {
         const std::size_t at = end;
-        end += (elements * element + line - 1) / line * line;
+        end += (elements * bytes + line - 1) / line * line;
         return at;
     };
     for (std::size_t i = 0; i < b.peers.size(); ++i) {
         auto& s = b.peers[i];
-        s.send_at = reserve(gradients, s.to_owner + s.swapped);
-        s.receive_at = reserve(gradients, s.from_trainer + s.swapped);
-        s.values_out_at = reserve(values, s.values_out);
-        s.values_in_at = reserve(values, s.values_in);
-        s.exposed_at = reserve(b.exposed_bytes, exposed_elements[i]);
+        s.send_at = reserve(gradients, s.to_owner + s.swapped, wire_size);
+        s.receive_at = reserve(gradients, s.from_trainer + s.swapped, wire_size);
+        s.values_out_at = reserve(values, s.values_out, element);
+        s.values_in_at = reserve(values, s.values_in, element);
+        s.exposed_at = reserve(b.exposed_bytes, exposed_elements[i], wire_size);
     }
-    b.kept_at = reserve(gradients, b.kept);
-    b.native_at = reserve(gradients, b.native);
+    b.kept_at = reserve(gradients, b.kept, wire_size);
+    b.native_at = reserve(gradients, b.native, element);
     b.bytes = std::max(gradients, values);
 }
 

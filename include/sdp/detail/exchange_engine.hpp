@@ -16,6 +16,7 @@
 
 #include <cmath>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -62,8 +63,7 @@ public:
         std::size_t most = 0;
         for (const auto& c : plan_.classes)
             most = std::max(most, c.trainers.size());
-        floats_.prepare(peers_.ranks.size(), most);
-        doubles_.prepare(peers_.ranks.size(), most);
+        std::apply([&](auto&... each) { (each.prepare(peers_.ranks.size(), most), ...); }, work_);
     }
     // Peers know where the plan is.
     exchange_engine(const exchange_engine&) = delete;
@@ -146,14 +146,14 @@ public:
         if (limited_ && launched_ - oldest_ == buffers_.size())
             complete_oldest();
         const std::size_t b = launched_++;
-        with_element_type(buckets_[b].type, [&]<class T>(T) { pack<T>(b); });
+        with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { pack<T, W>(b); });
         auto& s = states_[b];
         if constexpr (peer_memory<C>)
             if (memory_.concerns(b)) {
                 memory_.expose(b);
                 s.memory = phase::reducing;
                 for (const auto& share : buckets_[b].peers)
-                    count_memory(share, size_of(buckets_[b].type));
+                    count_memory(share, wire_size(buckets_[b].type, options_.wire));
             }
         if constexpr (native_all_reduce<C>)
             if (buckets_[b].native > 0) {
@@ -161,9 +161,11 @@ public:
                 sent_.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type)
                     * static_cast<std::size_t>(plan_.world - 1) / static_cast<std::size_t>(plan_.world);
             }
+        const std::size_t element = wire_size(buckets_[b].type, options_.wire);
         for (std::size_t i = 0; i < peers_.ranks.size(); ++i) {
             const auto& share = buckets_[b].peers[i];
-            add(b, i, share.send_at, share.to_owner + share.swapped, share.receive_at, share.from_trainer + share.swapped);
+            add(b, i, element, share.send_at, share.to_owner + share.swapped, share.receive_at,
+                share.from_trainer + share.swapped);
         }
         s.messages = phase::reducing;
         s.pending = post(b, 0, sent_.reduce_bytes);
@@ -212,9 +214,10 @@ public:
     {
         for (std::size_t b = 0; b < buckets_.size(); ++b) {
             with_element_type(buckets_[b].type, [&]<class T>(T) { pack_values<T>(b); });
+            const std::size_t element = size_of(buckets_[b].type);
             for (std::size_t i = 0; i < peers_.ranks.size(); ++i) {
                 const auto& s = buckets_[b].peers[i];
-                add(b, i, s.values_out_at, s.values_out, s.values_in_at, s.values_in);
+                add(b, i, element, s.values_out_at, s.values_out, s.values_in_at, s.values_in);
             }
             auto pending = post(b, 2, sent_.value_bytes);
             wait(b, "fresh values", [&](auto limit) { pending.wait(limit); });
@@ -254,12 +257,12 @@ private:
     struct cursor {
         std::size_t to_owner = 0, from_trainer = 0, swap_out = 0, swap_in = 0, exposed = 0, read = 0;
     };
-    /// What a sum needs, by element type; kept so that a step allocates nothing.
-    template <class T> struct workspace {
-        std::vector<side<T>> sides;
-        std::vector<memory_source<T>> sources; ///< by peer
-        std::vector<T*> sections; ///< by peer: its next packed elements
-        reduction<T> reduce;
+    /// What a sum needs, by element types; kept so that a step allocates nothing.
+    template <class T, class W> struct workspace {
+        std::vector<side<T, W>> sides;
+        std::vector<memory_source<T, W>> sources; ///< by peer
+        std::vector<W*> sections; ///< by peer: its next packed elements
+        reduction<T, W> reduce;
 
         void prepare(std::size_t peers, std::size_t trainers)
         {
@@ -287,8 +290,9 @@ private:
     {
         for (auto& b : buckets)
             lay_out(
-                b, plan_, peers_, values_to_trainers(), [&](std::uint32_t number) { return routes_[number]; },
-                [&](std::size_t p) { return interleaved_[p]; }, [&](std::size_t p) { return !in_tensors() || interleaved_[p]; });
+                b, plan_, peers_, values_to_trainers(), wire_size(b.type, options_.wire),
+                [&](std::uint32_t number) { return routes_[number]; }, [&](std::size_t p) { return interleaved_[p]; },
+                [&](std::size_t p) { return !in_tensors() || interleaved_[p]; });
         return buckets;
     }
 
@@ -320,9 +324,9 @@ private:
         return reinterpret_cast<T*>(at(b, offset)); // bytes from operator new, aligned to a cache line's multiple of T
     }
 
-    void add(std::size_t b, std::size_t peer, std::size_t out_at, std::size_t out, std::size_t in_at, std::size_t in)
+    void add(std::size_t b, std::size_t peer, std::size_t element, std::size_t out_at, std::size_t out, std::size_t in_at,
+        std::size_t in)
     {
-        const std::size_t element = size_of(buckets_[b].type);
         if (out > 0)
             outgoing_.push_back({peers_.ranks[peer], at(b, out_at), out * element});
         if (in > 0)
@@ -399,14 +403,15 @@ private:
 
     void reduce_messages(std::size_t b)
     {
-        with_element_type(buckets_[b].type, [&]<class T>(T) { reduce_bucket<T>(b, false); });
+        with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { reduce_bucket<T, W>(b, false); });
         if (values_to_trainers()) {
             states_[b].messages = phase::idle;
             return;
         }
+        const std::size_t element = wire_size(buckets_[b].type, options_.wire);
         for (std::size_t i = 0; i < peers_.ranks.size(); ++i) {
             const auto& s = buckets_[b].peers[i];
-            add(b, i, s.receive_at, s.from_trainer, s.send_at, s.to_owner);
+            add(b, i, element, s.receive_at, s.from_trainer, s.send_at, s.to_owner);
         }
         states_[b].messages = phase::publishing;
         states_[b].pending = post(b, 1, sent_.publish_bytes);
@@ -417,7 +422,7 @@ private:
         if constexpr (peer_memory<C>) {
             {
                 const typename memory_exchange<C>::hold sources(memory_, b);
-                with_element_type(buckets_[b].type, [&]<class T>(T) { reduce_bucket<T>(b, true); });
+                with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { reduce_bucket<T, W>(b, true); });
             }
             memory_.announce_reduced(b);
             states_[b].memory = phase::publishing;
@@ -427,7 +432,7 @@ private:
     /// Everything that concerns the bucket has happened.
     void close(std::size_t b)
     {
-        with_element_type(buckets_[b].type, [&]<class T>(T) { unpack<T>(b); });
+        with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { unpack<T, W>(b); });
         auto& s = states_[b];
         s.messages = s.memory = phase::idle;
         s.open = false;
@@ -439,7 +444,7 @@ private:
     }
 
     /// Fills `places_` with where each piece of a parameter is packed, or null, going on from `cursors_`.
-    template <class T> void find_places(std::size_t b, std::size_t p, std::size_t& kept, std::size_t& native)
+    template <class W> void find_places(std::size_t b, std::size_t p, std::size_t& kept, std::size_t& native)
     {
         const auto& bucket = buckets_[b];
         const bool interleaved = interleaved_[p];
@@ -448,23 +453,23 @@ private:
             const auto way = routes_[piece.holder_class];
             const auto owner = peers_.classes[piece.holder_class].trainers[piece.owner];
             const auto size = static_cast<std::size_t>(plan_.size_of(piece));
-            T* place = nullptr;
+            W* place = nullptr;
             if (way == route::swap) {
                 const auto peer = other_trainer(piece);
-                place = elements<T>(b, bucket.peers[peer].send_at) + bucket.peers[peer].to_owner
+                place = elements<W>(b, bucket.peers[peer].send_at) + bucket.peers[peer].to_owner
                     + std::exchange(cursors_[peer].swap_out, cursors_[peer].swap_out + size);
             } else if (way == route::native) {
-                place = elements<T>(b, bucket.native_at) + std::exchange(native, native + size);
+                place = elements<W>(b, bucket.native_at) + std::exchange(native, native + size);
             } else if (way == route::two_sided || way == route::memory) {
                 if (owner == peer_table::self) {
                     if (interleaved)
-                        place = elements<T>(b, bucket.kept_at) + std::exchange(kept, kept + size);
+                        place = elements<W>(b, bucket.kept_at) + std::exchange(kept, kept + size);
                 } else if (way == route::two_sided) {
-                    place = elements<T>(b, bucket.peers[owner].send_at)
+                    place = elements<W>(b, bucket.peers[owner].send_at)
                         + std::exchange(cursors_[owner].to_owner, cursors_[owner].to_owner + size);
                 } else if (!in_tensors() || interleaved) {
                     if constexpr (peer_memory<C>)
-                        place = reinterpret_cast<T*>(memory_.section(b, bucket.peers[owner]))
+                        place = reinterpret_cast<W*>(memory_.section(b, bucket.peers[owner]))
                             + std::exchange(cursors_[owner].exposed, cursors_[owner].exposed + size);
                 }
             }
@@ -472,15 +477,15 @@ private:
         }
     }
 
-    template <class T> void pack(std::size_t b)
+    template <class T, class W> void pack(std::size_t b)
     {
         std::fill(cursors_.begin(), cursors_.end(), cursor {});
         std::size_t kept = 0, native = 0;
         for (const auto p : buckets_[b].parameters) {
             if (gradients[p].data == nullptr)
                 continue; // nothing of it is trained here
-            find_places<T>(b, p, kept, native);
-            packer_.gather<T>(plan_, p, gradients[p], places_);
+            find_places<W>(b, p, kept, native);
+            packer_.gather<T, W>(plan_, p, gradients[p], places_);
             if constexpr (in_tensors())
                 memory_.place(p, interleaved_[p] ? tensor_view {} : gradients[p]);
             if (native > 0 && !weights_.empty())
@@ -502,14 +507,14 @@ private:
         }
     }
 
-    template <class T> void unpack(std::size_t b)
+    template <class T, class W> void unpack(std::size_t b)
     {
         std::fill(cursors_.begin(), cursors_.end(), cursor {});
         std::size_t kept = 0, native = 0;
         for (const auto p : buckets_[b].parameters) {
             if (gradients[p].data == nullptr)
                 continue;
-            find_places<T>(b, p, kept, native);
+            find_places<W>(b, p, kept, native);
             std::size_t i = 0;
             for (const auto& piece : plan_.of(p)) {
                 auto& place = places_[i++];
@@ -524,7 +529,7 @@ private:
                     place = nullptr; // in the tensor already, or nobody sends it
                 }
             }
-            packer_.scatter<T>(plan_, p, gradients[p], places_);
+            packer_.scatter<T, W>(plan_, p, gradients[p], places_);
         }
     }
 
@@ -533,37 +538,29 @@ private:
         return weights_.empty() ? T(1) : static_cast<T>(weights_[static_cast<std::size_t>(rank)] * scales_[holder_class]);
     }
 
-    template <class T> [[nodiscard]] workspace<T>& work() noexcept
-    {
-        if constexpr (std::is_same_v<T, float>)
-            return floats_;
-        else
-            return doubles_;
-    }
-
     /// Sums what this worker sums of a bucket: of the classes that go through memory, or of all others.
-    template <class T> void reduce_bucket(std::size_t b, bool through_memory)
+    template <class T, class W> void reduce_bucket(std::size_t b, bool through_memory)
     {
         std::fill(cursors_.begin(), cursors_.end(), cursor {});
         const auto& shares = buckets_[b].peers;
-        auto& w = work<T>();
+        auto& w = std::get<workspace<T, W>>(work_);
         std::size_t kept = 0, native = 0;
         if constexpr (peer_memory<C>)
             if (through_memory)
                 for (const auto i : memory_.sources(b))
-                    w.sections[i] = reinterpret_cast<T*>(memory_.packed_at(i, b));
+                    w.sections[i] = reinterpret_cast<W*>(memory_.packed_at(i, b));
         for (const auto p : buckets_[b].parameters) {
             if (gradients[p].data == nullptr)
                 continue;
             const local_tensor<T> own(gradients[p]);
-            find_places<T>(b, p, kept, native);
+            find_places<W>(b, p, kept, native);
             if constexpr (peer_memory<C>)
                 if (through_memory)
                     for (const auto i : memory_.sources(b))
-                        memory_.template locate<T>(i, p, w.sections[i], w.sources[i]);
+                        memory_.template locate<T, W>(i, p, w.sections[i], w.sources[i]);
             std::size_t number = 0;
             for (const auto& piece : plan_.of(p)) {
-                auto* const place = static_cast<T*>(places_[number++]);
+                auto* const place = static_cast<W*>(places_[number++]);
                 const auto way = routes_[piece.holder_class];
                 const auto& c = plan_.class_of(piece);
                 const auto& trainers = peers_.classes[piece.holder_class].trainers;
@@ -590,10 +587,10 @@ private:
                     }
                     s.written = way != route::swap && !values_to_trainers();
                     if (way == route::swap) {
-                        s.packed = elements<T>(b, shares[peer].receive_at) + shares[peer].from_trainer
+                        s.packed = elements<W>(b, shares[peer].receive_at) + shares[peer].from_trainer
                             + std::exchange(cursors_[peer].swap_in, cursors_[peer].swap_in + size);
                     } else if (way == route::two_sided) {
-                        s.packed = elements<T>(b, shares[peer].receive_at)
+                        s.packed = elements<W>(b, shares[peer].receive_at)
                             + std::exchange(cursors_[peer].from_trainer, cursors_[peer].from_trainer + size);
                     } else {
                         auto& source = w.sources[peer];
@@ -671,8 +668,7 @@ private:
     std::vector<void*> places_; ///< by piece of the parameter at hand
     std::vector<outgoing> outgoing_;
     std::vector<incoming> incoming_;
-    workspace<float> floats_;
-    workspace<double> doubles_;
+    std::tuple<workspace<float, float>, workspace<float, bf16_bits>, workspace<float, f16_bits>, workspace<double, double>> work_;
 };
 
 } // namespace sdp::detail

@@ -6,12 +6,14 @@
 /// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
 /// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
 
+#include <sdp/detail/wire.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/tensor.hpp>
 
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 namespace sdp::detail {
 
@@ -31,12 +33,14 @@ template <class F> inline void for_each_index(std::size_t n, F f)
 }
 
 /// Copies a stretch; most of them are short, for which a call of memcpy costs more than the copy.
-template <class T> inline void copy_run(const T* __restrict from, std::size_t n, T* __restrict to) noexcept
+template <class From, class To> inline void copy_run(const From* __restrict from, std::size_t n, To* __restrict to) noexcept
 {
-    if (n >= 512)
-        std::memcpy(to, from, n * sizeof(T));
-    else
-        for_each_index(n, [=](std::size_t i) { to[i] = from[i]; });
+    if constexpr (std::is_same_v<From, To>)
+        if (n >= 512) {
+            std::memcpy(to, from, n * sizeof(To));
+            return;
+        }
+    for_each_index(n, [=](std::size_t i) { to[i] = convert<To>(from[i]); });
 }
 
 /// Where the runs of pieces are, be it in this worker's plan or in a peer's.
@@ -165,7 +169,7 @@ public:
     }
 
     /// Copies the next `n` elements to consecutive `out`.
-    template <class Walker> void gather(Walker& walker, std::size_t n, T* out) const
+    template <class Walker, class To> void gather(Walker& walker, std::size_t n, To* out) const
     {
         auto* to = &out;
         for_each_stretch(walker, n, [to](const T* from, index_t step, std::size_t count) {
@@ -173,13 +177,13 @@ public:
                 copy_run(from, count, *to);
             else
                 for (std::size_t i = 0; i < count; ++i)
-                    (*to)[i] = from[static_cast<index_t>(i) * step];
+                    (*to)[i] = convert<To>(from[static_cast<index_t>(i) * step]);
             *to += count;
         });
     }
 
     /// Copies consecutive `in` to the next `n` elements.
-    template <class Walker> void scatter(Walker& walker, std::size_t n, const T* in) const
+    template <class Walker, class From> void scatter(Walker& walker, std::size_t n, const From* in) const
     {
         auto* from = &in;
         for_each_stretch(walker, n, [from](T* to, index_t step, std::size_t count) {
@@ -187,18 +191,18 @@ public:
                 copy_run(*from, count, to);
             else
                 for (std::size_t i = 0; i < count; ++i)
-                    to[static_cast<index_t>(i) * step] = (*from)[i];
+                    to[static_cast<index_t>(i) * step] = convert<T>((*from)[i]);
             *from += count;
         });
     }
 
     /// The whole of a piece.
-    void gather(const overlap_plan& plan, const overlap_piece& piece, T* out) const
+    template <class To> void gather(const overlap_plan& plan, const overlap_piece& piece, To* out) const
     {
         piece_walker walker(plan, piece);
         gather(walker, static_cast<std::size_t>(plan.size_of(piece)), out);
     }
-    void scatter(const overlap_plan& plan, const overlap_piece& piece, const T* in) const
+    template <class From> void scatter(const overlap_plan& plan, const overlap_piece& piece, const From* in) const
     {
         piece_walker walker(plan, piece);
         scatter(walker, static_cast<std::size_t>(plan.size_of(piece)), in);

@@ -23,8 +23,8 @@
 namespace sdp::detail {
 
 /// The elements of a parameter that a peer lets its owner sum.
-template <class T> struct memory_source {
-    T* packed = nullptr; ///< the next ones, if they were packed
+template <class T, class W> struct memory_source {
+    W* packed = nullptr; ///< the next ones, if they were packed
     local_tensor<T> tensor;
     piece_stream in, out;
 };
@@ -229,7 +229,7 @@ public:
     }
 
     /// Finds a source's elements of a parameter; once it has exposed them. `packed` is where it packed the next ones, if it did.
-    template <class T> void locate(std::uint32_t peer, std::size_t parameter, T* packed, memory_source<T>& out) const
+    template <class T, class W> void locate(std::uint32_t peer, std::size_t parameter, W* packed, memory_source<T, W>& out) const
     {
         out.packed = packed;
         if constexpr (in_tensors) {

@@ -30,35 +30,35 @@ public:
     /// @param most pieces that any parameter has
     explicit packer(std::size_t most) { group_.reserve(most); }
 
-    /// `places[i]` is where the `i`-th piece of the parameter goes, or null if it stays.
-    template <class T>
+    /// `places[i]` is where the `i`-th piece of the parameter goes, as elements of type W, or null if it stays.
+    template <class T, class W>
     void gather(const overlap_plan& plan, std::size_t parameter, const tensor_view& from, std::span<void* const> places)
     {
         const local_tensor<T> local(from);
         for_each_group(
             plan, parameter, places, local.contiguous(),
-            [&](const overlap_piece& piece, void* place) { local.gather(plan, piece, static_cast<T*>(place)); },
+            [&](const overlap_piece& piece, void* place) { local.gather(plan, piece, static_cast<W*>(place)); },
             [data = local.data()](const copying& c, std::size_t rows) {
-                auto* to = static_cast<T*>(c.place);
+                auto* to = static_cast<W*>(c.place);
                 for (const auto& run : c.runs)
                     copy_column(data + c.row + run.offset, c.stride, rows, to++, c.runs.size());
-                return static_cast<void*>(static_cast<T*>(c.place) + rows * c.runs.size());
+                return static_cast<void*>(static_cast<W*>(c.place) + rows * c.runs.size());
             });
     }
 
     /// The way back.
-    template <class T>
+    template <class T, class W>
     void scatter(const overlap_plan& plan, std::size_t parameter, const tensor_view& to, std::span<void* const> places)
     {
         const local_tensor<T> local(to);
         for_each_group(
             plan, parameter, places, local.contiguous(),
-            [&](const overlap_piece& piece, void* place) { local.scatter(plan, piece, static_cast<const T*>(place)); },
+            [&](const overlap_piece& piece, void* place) { local.scatter(plan, piece, static_cast<const W*>(place)); },
             [data = local.data()](const copying& c, std::size_t rows) {
-                const auto* from = static_cast<const T*>(c.place);
+                const auto* from = static_cast<const W*>(c.place);
                 for (const auto& run : c.runs)
                     copy_column(from++, c.runs.size(), rows, data + c.row + run.offset, c.stride);
-                return static_cast<void*>(static_cast<T*>(c.place) + rows * c.runs.size());
+                return static_cast<void*>(static_cast<W*>(c.place) + rows * c.runs.size());
             });
     }
 
@@ -71,11 +71,11 @@ private:
         void* place;
     };
 
-    template <class T>
-    static void copy_column(const T* from, std::size_t from_step, std::size_t rows, T* to, std::size_t to_step) noexcept
+    template <class From, class To>
+    static void copy_column(const From* from, std::size_t from_step, std::size_t rows, To* to, std::size_t to_step) noexcept
     {
         for (std::size_t row = 0; row < rows; ++row)
-            to[row * to_step] = from[row * from_step];
+            to[row * to_step] = convert<To>(from[row * from_step]);
     }
 
     /// Calls `whole(piece, place)`, except where runs are single elements: there the pieces of one block of rows take turns, a
@@ -106,7 +106,7 @@ private:
                     group_.push_back({piece.start, piece.rows, piece.stride, plan.runs_of(piece), places[i]});
             }
             const std::uint64_t step = std::max<std::uint64_t>(at_once / first.stride, 1) * first.stride;
-            for (std::uint64_t limit = first.start / first.stride * first.stride + step; !group_.empty(); limit += step)
+            for (std::uint64_t limit = first.start / first.stride * first.stride + step; !group_.empty(); limit += step) {
                 for (std::size_t g = 0; g < group_.size();) {
                     auto& c = group_[g];
                     const auto n
@@ -123,6 +123,7 @@ private:
                         group_.pop_back();
                     }
                 }
+            }
         }
     }
 

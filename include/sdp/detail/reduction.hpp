@@ -11,9 +11,9 @@
 
 namespace sdp::detail {
 
-/// The elements of one trainer: consecutive ones that were packed, or pieces of a tensor.
-template <class T> struct side {
-    T* packed = nullptr;
+/// The elements of one trainer: consecutive ones that were packed, of type W, or pieces of a tensor of type T.
+template <class T, class W> struct side {
+    W* packed = nullptr;
     const local_tensor<T>* tensor = nullptr; ///< if nothing was packed
     piece_stream* in = nullptr; ///< where reading and
     piece_stream* out = nullptr; ///< writing have got to
@@ -22,11 +22,11 @@ template <class T> struct side {
 };
 
 /// Sums the next `size` elements of all sides in the order given, which is rank order, divides once, and writes the mean to
-/// the sides that are to get it.
-template <class T> class reduction {
+/// the sides that are to get it. Elements are rounded to W on the way, also those that were not packed.
+template <class T, class W> class reduction {
 public:
     /// If `weighted`, every side counts with its weight, and one of weight 0 for nothing, not even as a NaN.
-    void operator()(std::span<side<T>> sides, std::uint64_t size, bool weighted, T divisor)
+    void operator()(std::span<side<T, W>> sides, std::uint64_t size, bool weighted, T divisor)
     {
         // Exact either way, and many times faster than a division.
         int exponent = 0;
@@ -57,9 +57,9 @@ public:
             if (first)
                 std::fill_n(sum, n, T(0));
             else if (reciprocal)
-                for_each_index(n, [=](std::size_t i) { sum[i] *= factor; });
+                for_each_index(n, [=](std::size_t i) { sum[i] = rounded<W>(sum[i] * factor); });
             else
-                for_each_index(n, [=](std::size_t i) { sum[i] /= divisor; });
+                for_each_index(n, [=](std::size_t i) { sum[i] = rounded<W>(sum[i] / divisor); });
             for (auto& s : sides)
                 if (s.written)
                     write(s, n);
@@ -70,11 +70,11 @@ public:
 
 private:
     /// Elements are read before any is written, so a packed side moves on only when it is written.
-    template <class Op> void read(side<T>& s, std::size_t n, Op op)
+    template <class Op> void read(side<T, W>& s, std::size_t n, Op op)
     {
         T* sum = sum_;
         if (s.packed != nullptr) {
-            add(s.packed, n, sum, op);
+            add(static_cast<const W*>(s.packed), n, sum, op);
             return;
         }
         auto* at = &sum;
@@ -83,23 +83,28 @@ private:
                 add(from, count, *at, op);
             else
                 for (std::size_t i = 0; i < count; ++i)
-                    (*at)[i] = op((*at)[i], from[static_cast<index_t>(i) * step]);
+                    (*at)[i] = op((*at)[i], rounded<W>(from[static_cast<index_t>(i) * step]));
             *at += count;
         });
     }
 
-    template <class Op> static void add(const T* __restrict from, std::size_t n, T* __restrict sum, Op op)
+    template <class From, class Op> static void add(const From* __restrict from, std::size_t n, T* __restrict sum, Op op)
     {
-        for_each_index(n, [=](std::size_t i) { sum[i] = op(sum[i], from[i]); });
+        for_each_index(n, [=](std::size_t i) {
+            if constexpr (std::is_same_v<From, W>)
+                sum[i] = op(sum[i], convert<T>(from[i]));
+            else
+                sum[i] = op(sum[i], rounded<W>(from[i]));
+        });
     }
 
-    void skip(side<T>& s, std::size_t n)
+    void skip(side<T, W>& s, std::size_t n)
     {
         if (s.packed == nullptr)
             s.tensor->for_each_stretch(*s.in, n, [](const T*, index_t, std::size_t) {});
     }
 
-    void write(side<T>& s, std::size_t n)
+    void write(side<T, W>& s, std::size_t n)
     {
         if (s.packed != nullptr) {
             copy_run(static_cast<const T*>(sum_), n, s.packed);
