@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-OURS = ("two-sided", "swap", "window", "threads", "fastest", "native")  # routes of the library
+OURS = ("two-sided", "swap", "window", "threads", "native")  # routes of the library
 MESSAGES = ("two-sided", "swap")
 KI, MI = 1 << 10, 1 << 20
 
