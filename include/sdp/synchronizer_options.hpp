@@ -67,7 +67,7 @@ enum class wire_format : std::uint8_t {
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
     update_mode update = update_mode::average;
-    std::size_t bucket_bytes = std::size_t {4} << 20; ///< of full-size parameters per exchange; a larger parameter goes alone
+    std::size_t bucket_bytes = std::size_t {1} << 20; ///< of full-size parameters per exchange; a larger parameter goes alone
     int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
     value_layout layout = value_layout::whole;
