@@ -28,8 +28,9 @@ public:
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
+        , gradient_bytes_(bytes_of_gradients())
         , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
-              std::move(comm), options)
+              std::move(comm), options, gradient_bytes_)
         , star_(engine_.comm(), options.timeout)
     {
         const std::size_t count = model_.parameters().size();
@@ -76,7 +77,30 @@ public:
     {
         if (!subnetwork_.trains(known(id)))
             detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
-        engine_.gradients[index_of(id)] = checked(view_of(gradient), id, subnetwork_.shape(id), "gradient");
+        engine_.gradients[index_of(id)] = checked_gradient(view_of(gradient), id);
+    }
+
+    /// With `shared_gradients`: where the gradient of a parameter is to be, as a contiguous tensor of its shape. The memory is
+    /// the library's and lives as long as it; where peers cannot reach each other's, it is ordinary memory.
+    /// @throws sdp::error without that option, or if this rank does not train the parameter
+    [[nodiscard]] tensor_view gradient_memory(parameter_id id)
+    {
+        if (!options_.shared_gradients)
+            detail::fail("gradient_memory on rank ", rank(), " without the option shared_gradients; expected it to be set");
+        if (!subnetwork_.trains(known(id)))
+            detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
+        tensor_view out;
+        out.shape = subnetwork_.shape(id);
+        out.strides = row_major_strides(out.shape);
+        out.type = model_[id].type();
+        out.data = engine_.gradient_memory(index_of(id));
+        if (out.data == nullptr) {
+            own_gradients_.resize(model_.parameters().size());
+            auto& memory = own_gradients_[index_of(id)];
+            memory.resize(gradient_bytes_[index_of(id)]);
+            out.data = memory.data();
+        }
+        return out;
     }
 
     /// Collective. Starts a step whose mean is weighted: by the samples or tokens behind each worker's gradients, say. A worker
@@ -117,7 +141,7 @@ public:
     {
         if (sync_paused_ || !subnetwork_.trains(known(id)))
             return;
-        const auto view = checked(view_of(gradient), id, subnetwork_.shape(id), "gradient");
+        const auto view = checked_gradient(view_of(gradient), id);
         if (open_ && is_ready_[index_of(id)])
             mark(id); // throws before the view is changed
         engine_.gradients[index_of(id)] = view;
@@ -329,6 +353,24 @@ private:
         detail::fail_to_fit(view, shape, detail::text("parameter '", name(id), "': the ", what, " on rank ", rank()));
     }
 
+    [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
+    {
+        const auto out = checked(view, id, subnetwork_.shape(id), "gradient");
+        if (engine_.must_be_shared(index_of(id)) && out.data != engine_.gradient_memory(index_of(id)))
+            detail::fail("parameter '", name(id), "': with shared_gradients, the gradient on rank ", rank(),
+                " must lie in gradient_memory; a tensor elsewhere was given");
+        return out;
+    }
+
+    [[nodiscard]] std::vector<std::size_t> bytes_of_gradients() const
+    {
+        std::vector<std::size_t> out(model_.parameters().size(), 0);
+        for (std::size_t p = 0; p < out.size(); ++p)
+            if (const auto id = parameter_id(p); subnetwork_.trains(id))
+                out[p] = static_cast<std::size_t>(subnetwork_.shape(id).product()) * size_of(model_[id].type());
+        return out;
+    }
+
     void open(std::span<const double> weights)
     {
         if (weights.empty())
@@ -387,6 +429,8 @@ private:
     sdp::residency residency_;
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
+    std::vector<std::size_t> gradient_bytes_; ///< by parameter; 0 if it is not trained
+    std::vector<std::vector<std::byte>> own_gradients_; ///< `gradient_memory` where peers reach none
     detail::exchange_engine<C> engine_;
     detail::control_star<C> star_;
     std::vector<double> gathered_; ///< at rank 0: control data of all

@@ -73,6 +73,9 @@ struct synchronizer_options {
     value_layout layout = value_layout::whole;
     route_choice route = route_choice::fastest;
     wire_format wire = wire_format::as_is;
+    /// Gradients lie in memory that the library provides and peers reach: `synchronizer::gradient_memory`. For communicators that
+    /// reach each other's memory by a segment, such as MPI's, so that nothing is copied there.
+    bool shared_gradients = false;
 };
 
 /// What goes one way.

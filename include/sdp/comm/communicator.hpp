@@ -125,7 +125,7 @@ concept memory_segment = std::movable<S> && requires(S& s, const S& k, int rank,
     {
         k.of(rank)
         } -> std::same_as<std::byte*>;
-    s.notify(rank);
+    s.notify();
     s.wait(rank, done, limit);
 };
 

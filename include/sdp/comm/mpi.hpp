@@ -100,7 +100,7 @@ public:
         const int number = state_->number_in_node(rank);
         return number < 0 ? nullptr : window_->part(number);
     }
-    static void notify(int) noexcept { } // whoever waits looks by itself
+    static void notify() noexcept { } // whoever waits looks by itself
     /// @throws sdp::timeout_error naming the rank
     template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
     {

@@ -135,7 +135,7 @@ public:
     {
         return memory_->visible[static_cast<std::size_t>(rank)].load(std::memory_order_acquire);
     }
-    void notify(int rank) const noexcept { fabric_->ring(rank); }
+    void notify() const noexcept { fabric_->announce(rank_); }
     /// @throws sdp::timeout_error naming the rank; sdp::aborted_error when a worker has failed; sdp::error if `rank` has left
     template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
     {

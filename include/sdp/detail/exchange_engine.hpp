@@ -35,7 +35,9 @@ template <native_all_reduce C> struct native_pending<C> {
 
 template <communicator C> class exchange_engine {
 public:
-    exchange_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const synchronizer_options& options)
+    /// @param gradient_bytes by parameter; with `shared_gradients`, what there has to be room for
+    exchange_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const synchronizer_options& options,
+        std::span<const std::size_t> gradient_bytes)
         : plan_(std::move(plan))
         , peers_(plan_)
         , comm_(std::move(comm))
@@ -44,8 +46,8 @@ public:
         , interleaved_(interleaved_parameters(plan_))
         , buckets_(laid_out(std::move(buckets)))
         , states_(buckets_.size())
-        , memory_(comm_, plan_, peers_, buckets_, routes_, static_cast<std::size_t>(options.buckets_in_flight),
-              may_share_memory(plan_, comm_, options))
+        , memory_(comm_, plan_, peers_, buckets_, routes_, may_share_memory(plan_, comm_, options),
+              {static_cast<std::size_t>(options.buckets_in_flight), in_tensors(), shared(gradient_bytes)})
         , divisors_(plan_.classes.size())
         , scales_(plan_.classes.size())
         , cursors_(peers_.ranks.size())
@@ -99,6 +101,23 @@ public:
             use.holder_sets = static_cast<std::size_t>(
                 std::ranges::count_if(routes_, [&](route way) { return way > route::local && name_of(way) == use.route; }));
         return out;
+    }
+
+    /// Where peers reach the gradient of a parameter; null if there is no such memory.
+    [[nodiscard]] void* gradient_memory([[maybe_unused]] std::size_t parameter) const noexcept
+    {
+        if constexpr (peer_memory<C>)
+            return memory_.gradient(parameter);
+        else
+            return nullptr;
+    }
+    /// Whether owners must find the gradient of a parameter there.
+    [[nodiscard]] bool must_be_shared([[maybe_unused]] std::size_t parameter) const noexcept
+    {
+        if constexpr (peer_memory<C>)
+            return !C::one_address_space && gradient_memory(parameter) != nullptr && !interleaved_[parameter];
+        else
+            return false;
     }
 
     std::vector<tensor_view> gradients; ///< by parameter; null data until the host has one
@@ -195,6 +214,8 @@ public:
         }
         while (oldest_ < launched_ && !states_[oldest_].open)
             ++oldest_;
+        if constexpr (peer_memory<C>)
+            memory_.announce();
     }
 
     /// Waits until every started bucket is done.
@@ -203,6 +224,13 @@ public:
         for (std::size_t b = oldest_; b < launched_; ++b) {
             finish_messages(b);
             finish_memory(b);
+        }
+        // Owners go through the buckets in order, so who waits for the last sleeps once for all of them.
+        if constexpr (peer_memory<C>) {
+            for (std::size_t b = launched_; b-- > oldest_;)
+                if (states_[b].memory == phase::publishing)
+                    wait(b, "mean gradients", [&](auto limit) { memory_.wait_reduced(b, limit); });
+            memory_.announce();
         }
         while (oldest_ < launched_)
             complete_oldest();
@@ -299,12 +327,16 @@ private:
     [[nodiscard]] bool values_to_trainers() const noexcept { return options_.update == update_mode::owner_update; }
 
     /// Whether owners work in the trainers' tensors where runs are long.
-    [[nodiscard]] static constexpr bool in_tensors() noexcept
+    [[nodiscard]] bool in_tensors() const noexcept
     {
         if constexpr (peer_memory<C>)
-            return C::one_address_space;
+            return C::one_address_space || options_.shared_gradients;
         else
             return false;
+    }
+    [[nodiscard]] std::span<const std::size_t> shared(std::span<const std::size_t> gradient_bytes) const noexcept
+    {
+        return options_.shared_gradients ? gradient_bytes : std::span<const std::size_t> {};
     }
 
     [[nodiscard]] static std::string_view name_of(route way) noexcept
@@ -424,7 +456,7 @@ private:
                 const typename memory_exchange<C>::hold sources(memory_, b);
                 with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { reduce_bucket<T, W>(b, true); });
             }
-            memory_.announce_reduced(b);
+            memory_.set_reduced(b);
             states_[b].memory = phase::publishing;
         }
     }
@@ -486,8 +518,8 @@ private:
                 continue; // nothing of it is trained here
             find_places<W>(b, p, kept, native);
             packer_.gather<T, W>(plan_, p, gradients[p], places_);
-            if constexpr (in_tensors())
-                memory_.place(p, interleaved_[p] ? tensor_view {} : gradients[p]);
+            if constexpr (peer_memory<C>)
+                memory_.place(p, in_tensors() && !interleaved_[p] ? gradients[p] : tensor_view {});
             if (native > 0 && !weights_.empty())
                 weigh<T>(p);
         }

@@ -17,6 +17,15 @@
 
 namespace sdp::detail {
 
+/// Asks for the cache lines of some bytes, which need not exist, before they are read.
+inline void prefetch([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) noexcept
+{
+#if defined(__GNUC__)
+    for (std::size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(static_cast<const char*>(begin) + i);
+#endif
+}
+
 /// Elements that are worked on at a time; a tile of each contributor stays in the first-level cache.
 inline constexpr std::size_t tile = 1024;
 
@@ -82,13 +91,22 @@ public:
 
     [[nodiscard]] bool at_end() const noexcept { return rows_left_ == 0; }
 
+    /// Where the run after the one at hand begins; anywhere if there is none.
+    [[nodiscard]] std::uint64_t next_run() const noexcept
+    {
+        return run_ + 1 < runs_.size() ? row_ + runs_[run_ + 1].offset : row_ + stride_ + runs_[0].offset;
+    }
+
     /// Calls `visit(at, length)` for the next `n` elements, or up to the end of the piece; returns those that were left over.
     template <class Visit> std::size_t advance(std::size_t n, Visit visit)
     {
         while (n > 0 && rows_left_ > 0) {
             const auto& run = runs_[run_];
             const auto length = std::min<std::size_t>(static_cast<std::size_t>(run.length) - used_, n);
-            visit(row_ + run.offset + used_, length);
+            if constexpr (std::is_invocable_v<Visit&, std::uint64_t, std::size_t, std::uint64_t>)
+                visit(row_ + run.offset + used_, length, next_run());
+            else
+                visit(row_ + run.offset + used_, length);
             n -= length;
             used_ += length;
             if (used_ < run.length)
@@ -166,6 +184,19 @@ public:
             walker.advance(n, [=](std::uint64_t at, std::size_t length) mutable { visit(data + at, index_t {1}, length); });
         else
             walker.advance(n, [&](std::uint64_t at, std::size_t length) { for_each_line(at, length, visit); });
+    }
+
+    /// The same for stretches that are far apart: the beginning of the next is asked for while one is worked on.
+    template <class Walker, class Visit> void for_each_stretch_ahead(Walker& walker, std::size_t n, Visit visit) const
+    {
+        T* const data = data_;
+        if (contiguous_)
+            walker.advance(n, [=](std::uint64_t at, std::size_t length, std::uint64_t next) mutable {
+                prefetch(data + next, std::min<std::size_t>(length * sizeof(T), 1024));
+                visit(data + at, index_t {1}, length);
+            });
+        else
+            for_each_stretch(walker, n, visit);
     }
 
     /// Copies the next `n` elements to consecutive `out`.

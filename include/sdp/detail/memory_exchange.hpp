@@ -13,11 +13,14 @@
 #include <sdp/detail/reduction.hpp>
 
 #include <atomic>
-#include <new>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -25,28 +28,35 @@ namespace sdp::detail {
 /// The elements of a parameter that a peer lets its owner sum.
 template <class T, class W> struct memory_source {
     W* packed = nullptr; ///< the next ones, if they were packed
+    tensor_view view;
     local_tensor<T> tensor;
     piece_stream in, out;
+};
+
+/// What a worker's segment also holds.
+struct segment_room {
+    std::size_t slots = 0; ///< exposures that are kept at the same time
+    bool in_tensors = false; ///< owners work in this worker's tensors where they can
+    std::span<const std::size_t> gradient_bytes; ///< by parameter: room for the gradients themselves, or empty
 };
 
 /// What a communicator without peer memory gets.
 template <class C> class memory_exchange {
 public:
     memory_exchange(
-        C&, const overlap_plan&, const peer_table&, std::span<const bucket>, std::span<const route>, std::size_t, bool)
+        C&, const overlap_plan&, const peer_table&, std::span<const bucket>, std::span<const route>, bool, const segment_room&)
     {
     }
 };
 
 template <peer_memory C> class memory_exchange<C> {
 public:
-    static constexpr bool in_tensors = C::one_address_space;
-
-    /// Collective. @param slots exposures that are kept at the same time @param open whether there is to be a segment
+    /// Collective. @param open whether there is to be a segment
     memory_exchange(C& comm, const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets,
-        std::span<const route> routes, std::size_t slots, bool open)
+        std::span<const route> routes, bool open, const segment_room& room)
         : peers_(&peers)
         , rank_(plan.rank)
+        , buckets_(buckets.size())
     {
         for (const auto& b : buckets) {
             auto& sources = sources_.emplace_back();
@@ -60,17 +70,10 @@ public:
         }
         if (!open)
             return;
-        const std::size_t count = peers.ranks.size();
-        owned_by_.resize(in_tensors ? count : 0);
-        if constexpr (in_tensors)
-            for (std::uint32_t i = 0; i < plan.pieces.size(); ++i) {
-                const auto& piece = plan.pieces[i];
-                const auto owner = peers.classes[piece.holder_class].trainers[piece.owner];
-                if (routes[piece.holder_class] == route::memory && owner != peer_table::self)
-                    owned_by_[owner].push_back(i);
-            }
+        if (room.in_tensors)
+            list_pieces(plan, routes);
 
-        // The header; then the counters; the table of sections, by peer and bucket; what peers need of the plan; the views.
+        // The header; the counters; the table of sections, by peer and bucket; what peers need of the plan; the views; gradients.
         header h {};
         std::size_t end = sizeof(header);
         const auto reserve = [&](std::size_t bytes) {
@@ -79,40 +82,57 @@ public:
             end += (bytes + line - 1) / line * line;
             return at;
         };
+        const std::size_t count = peers.ranks.size();
         h.counters = reserve(2 * buckets.size() * sizeof(std::uint64_t));
         h.peer_count = count;
         h.peers = reserve(count * sizeof(int));
         h.sections = reserve(count * buckets.size() * sizeof(std::uint64_t));
-        h.views = in_tensors ? reserve(plan.first_piece.size() * sizeof(tensor_view)) : 0;
-        h.arrays = in_tensors ? reserve(sizeof(peer_arrays)) : 0;
-        std::size_t largest = 0;
+        if (room.in_tensors) {
+            h.views = reserve(plan.first_piece.size() * sizeof(tensor_view));
+            const auto publish = [&](const auto& array) {
+                return C::one_address_space ? reinterpret_cast<std::uintptr_t>(array.data())
+                                            : reserve(array.size() * sizeof(array[0]));
+            };
+            h.pieces = publish(plan.pieces);
+            h.patterns = publish(plan.patterns);
+            h.runs = publish(plan.runs);
+            h.first_piece = publish(plan.first_piece);
+            h.owned = publish(owned_);
+            h.owned_from = publish(owned_from_);
+        }
+        for (const auto bytes : room.gradient_bytes)
+            gradients_at_.push_back(reserve(bytes));
         for (const auto& b : buckets)
-            largest = std::max(largest, b.exposed_bytes);
-        slot_bytes_ = largest;
-        slots_ = largest > 0 ? std::min(slots, buckets.size()) : 0;
-        slots_at_ = reserve(slots_ * largest);
+            slot_bytes_ = std::max(slot_bytes_, b.exposed_bytes);
+        slots_ = slot_bytes_ > 0 ? std::min(room.slots, buckets.size()) : 0;
+        slots_at_ = reserve(slots_ * slot_bytes_);
         segment_.emplace(comm.share(end));
         bytes_ = end;
         base_ = segment_->of(rank_);
-        buckets_ = buckets.size();
 
-        auto* const ranks = reinterpret_cast<int*>(base_ + h.peers);
+        std::copy(peers.ranks.begin(), peers.ranks.end(), reinterpret_cast<int*>(base_ + h.peers));
         auto* const sections = reinterpret_cast<std::uint64_t*>(base_ + h.sections);
-        std::copy(peers.ranks.begin(), peers.ranks.end(), ranks);
         for (std::size_t i = 0; i < count; ++i)
             for (std::size_t b = 0; b < buckets.size(); ++b)
                 sections[i * buckets.size() + b] = slot(b) + buckets[b].peers[i].exposed_at;
-        if constexpr (in_tensors) {
-            std::uninitialized_value_construct_n(reinterpret_cast<tensor_view*>(base_ + h.views), plan.first_piece.size());
-            ::new (base_ + h.arrays) peer_arrays {plan_arrays(plan), plan.first_piece.data(), owned_by_.data()};
+        if (room.in_tensors) {
+            views_ = reinterpret_cast<tensor_view*>(base_ + h.views);
+            std::uninitialized_value_construct_n(views_, plan.first_piece.size());
+            if constexpr (!C::one_address_space) {
+                const auto copy = [&](const auto& array, std::uint64_t offset) {
+                    if (!array.empty())
+                        std::memcpy(base_ + offset, array.data(), array.size() * sizeof(array[0]));
+                };
+                copy(plan.pieces, h.pieces);
+                copy(plan.patterns, h.patterns);
+                copy(plan.runs, h.runs);
+                copy(plan.first_piece, h.first_piece);
+                copy(owned_, h.owned);
+                copy(owned_from_, h.owned_from);
+            }
         }
         auto& own = *reinterpret_cast<header*>(base_); // peers look at `ready` already
-        own.counters = h.counters;
-        own.peer_count = h.peer_count;
-        own.peers = h.peers;
-        own.sections = h.sections;
-        own.views = h.views;
-        own.arrays = h.arrays;
+        own.layout() = h.layout();
         std::atomic_ref(own.ready).store(1, std::memory_order_release);
         remotes_.resize(count);
     }
@@ -121,7 +141,7 @@ public:
     /// Owners that have not begun with what is exposed never will; those that have are waited for.
     ~memory_exchange()
     {
-        if constexpr (in_tensors)
+        if constexpr (C::one_address_space)
             if (base_ != nullptr) {
                 auto& own = *reinterpret_cast<header*>(base_);
                 std::atomic_ref(own.closed).store(1);
@@ -143,20 +163,29 @@ public:
         return base_ + slot(b) + share.exposed_at;
     }
 
-    /// Says where owners find this worker's gradient of a parameter: in the tensor, or, with a null view, packed.
-    void place(std::size_t parameter, const tensor_view& view)
+    /// Says where owners find this worker's gradient of a parameter: in the tensor, or, with a null view, packed. A tensor lies
+    /// in this worker's segment, unless addresses mean the same to all.
+    void place(std::size_t parameter, tensor_view view)
     {
-        if constexpr (in_tensors)
-            if (base_ != nullptr)
-                reinterpret_cast<tensor_view*>(base_ + reinterpret_cast<header*>(base_)->views)[parameter] = view;
+        if (views_ == nullptr)
+            return;
+        if constexpr (!C::one_address_space)
+            if (view.data != nullptr)
+                view.data = reinterpret_cast<void*>(static_cast<std::byte*>(view.data) - base_);
+        views_[parameter] = view;
+    }
+
+    /// Where there is room for the gradient of a parameter.
+    [[nodiscard]] std::byte* gradient(std::size_t parameter) const noexcept
+    {
+        return base_ == nullptr || gradients_at_.empty() ? nullptr : base_ + gradients_at_[parameter];
     }
 
     /// From here on the gradients of the bucket belong to their owners.
     void expose(std::size_t b)
     {
         counter(base_, b).store(step_, std::memory_order_release);
-        for (const auto i : owners_[b])
-            segment_->notify(peers_->ranks[i]);
+        unannounced_ = true;
     }
 
     [[nodiscard]] bool all_exposed(std::size_t b)
@@ -169,11 +198,17 @@ public:
             wait(i, b, limit);
     }
 
-    void announce_reduced(std::size_t b)
+    void set_reduced(std::size_t b)
     {
         counter(base_, buckets_ + b).store(step_, std::memory_order_release);
-        for (const auto i : sources_[b])
-            segment_->notify(peers_->ranks[i]);
+        unannounced_ = true;
+    }
+    /// Wakes whoever waits for what was exposed and reduced since the last time. Not each time: where workers outnumber cores,
+    /// everyone who is woken takes a core from those who work.
+    void announce()
+    {
+        if (std::exchange(unannounced_, false))
+            segment_->notify();
     }
     [[nodiscard]] bool all_reduced(std::size_t b)
     {
@@ -193,7 +228,7 @@ public:
             : memory_(&m)
             , bucket_(b)
         {
-            if constexpr (in_tensors)
+            if constexpr (C::one_address_space)
                 for (const auto i : m.sources_[b]) {
                     auto& source = *m.remotes_[i].head;
                     std::atomic_ref(source.busy).fetch_add(1);
@@ -232,38 +267,63 @@ public:
     template <class T, class W> void locate(std::uint32_t peer, std::size_t parameter, W* packed, memory_source<T, W>& out) const
     {
         out.packed = packed;
-        if constexpr (in_tensors) {
-            const auto& r = remotes_[peer];
-            const auto& view = reinterpret_cast<const tensor_view*>(r.base + r.head->views)[parameter];
-            if (view.data == nullptr)
-                return;
-            const auto& arrays = *reinterpret_cast<const peer_arrays*>(r.base + r.head->arrays);
-            const auto& mine = arrays.owned_by[r.me];
-            const auto first = static_cast<std::uint32_t>(arrays.first_piece[parameter]);
-            const std::span<const std::uint32_t> numbers(std::lower_bound(mine.begin(), mine.end(), first), mine.end());
-            out.packed = nullptr;
-            out.tensor = local_tensor<T>(view);
-            out.in = out.out = piece_stream(arrays.plan, numbers);
-        }
+        const auto& r = remotes_[peer];
+        if (r.head->views == 0)
+            return;
+        out.view = reinterpret_cast<const tensor_view*>(r.base + r.head->views)[parameter];
+        if (out.view.data == nullptr)
+            return;
+        if constexpr (!C::one_address_space)
+            out.view.data = r.base + reinterpret_cast<std::uintptr_t>(out.view.data);
+        const auto first = static_cast<std::uint32_t>(r.first_piece[parameter]);
+        out.packed = nullptr;
+        out.tensor = local_tensor<T>(out.view);
+        out.in = out.out = piece_stream(r.arrays, std::span(std::lower_bound(r.mine.begin(), r.mine.end(), first), r.mine.end()));
     }
 
 private:
-    struct peer_arrays {
-        plan_arrays plan;
-        const std::size_t* first_piece;
-        const std::vector<std::uint32_t>* owned_by; ///< by peer: the pieces that it owns
-    };
-    /// At the start of a segment. Offsets are from there.
+    /// At the start of a segment. Offsets are from there; of the arrays of the plan, addresses where those mean the same to all.
     struct alignas(64) header {
         std::uint64_t ready; ///< 1 once the rest is
-        std::uint64_t closed, busy; ///< only where owners work in tensors
-        std::uint64_t counters, peer_count, peers, sections, views, arrays;
+        std::uint64_t closed, busy; ///< only where addresses mean the same to all
+        std::uint64_t counters, peer_count, peers, sections, views;
+        std::uint64_t pieces, patterns, runs, first_piece, owned, owned_from;
+
+        [[nodiscard]] auto layout() noexcept
+        {
+            return std::tie(counters, peer_count, peers, sections, views, pieces, patterns, runs, first_piece, owned, owned_from);
+        }
     };
     struct remote {
         std::byte* base = nullptr;
         header* head = nullptr;
         std::size_t me = 0; ///< this worker among the peers of that one
+        plan_arrays arrays;
+        const std::size_t* first_piece = nullptr;
+        std::span<const std::uint32_t> mine; ///< numbers of its pieces that I own
+
+        template <class T> [[nodiscard]] const T* array(std::uint64_t at) const noexcept
+        {
+            return C::one_address_space ? reinterpret_cast<const T*>(at) : reinterpret_cast<const T*>(base + at);
+        }
     };
+
+    /// Fills in, for each peer, the numbers of the pieces that it owns.
+    void list_pieces(const overlap_plan& plan, std::span<const route> routes)
+    {
+        std::vector<std::vector<std::uint32_t>> by_peer(peers_->ranks.size());
+        for (std::uint32_t i = 0; i < plan.pieces.size(); ++i) {
+            const auto& piece = plan.pieces[i];
+            const auto owner = peers_->classes[piece.holder_class].trainers[piece.owner];
+            if (routes[piece.holder_class] == route::memory && owner != peer_table::self)
+                by_peer[owner].push_back(i);
+        }
+        for (const auto& numbers : by_peer) {
+            owned_from_.push_back(owned_.size());
+            owned_.insert(owned_.end(), numbers.begin(), numbers.end());
+        }
+        owned_from_.push_back(owned_.size());
+    }
 
     [[nodiscard]] std::size_t slot(std::size_t b) const noexcept { return slots_ > 0 ? slots_at_ + b % slots_ * slot_bytes_ : 0; }
 
@@ -281,6 +341,7 @@ private:
     }
     void wait(std::uint32_t peer, std::size_t number, std::chrono::milliseconds limit)
     {
+        announce();
         if (!reached(peer, number))
             segment_->wait(
                 peers_->ranks[peer], [&] { return reached(peer, number); }, limit);
@@ -300,19 +361,31 @@ private:
         r.me = static_cast<std::size_t>(std::lower_bound(ranks, ranks + head->peer_count, rank_) - ranks);
         r.head = head;
         r.base = base;
+        if (head->views != 0) {
+            r.arrays.pieces = r.template array<overlap_piece>(head->pieces);
+            r.arrays.patterns = r.template array<overlap_plan::pattern>(head->patterns);
+            r.arrays.runs = r.template array<pattern_run>(head->runs);
+            r.first_piece = r.template array<std::size_t>(head->first_piece);
+            const auto* const from = r.template array<std::size_t>(head->owned_from) + r.me;
+            r.mine = {r.template array<std::uint32_t>(head->owned) + from[0], from[1] - from[0]};
+        }
         return true;
     }
 
     const peer_table* peers_;
     int rank_;
     std::vector<std::vector<std::uint32_t>> sources_, owners_; ///< by bucket: peers whose elements I own, who own some of mine
-    std::vector<std::vector<std::uint32_t>> owned_by_;
+    std::vector<std::uint32_t> owned_; ///< numbers of pieces, by the peer that owns them
+    std::vector<std::size_t> owned_from_; ///< by peer, where its own begin there; one more at the end
+    std::vector<std::size_t> gradients_at_; ///< by parameter
+    tensor_view* views_ = nullptr; ///< by parameter; in the segment
     std::optional<decltype(std::declval<C&>().share(std::size_t {}))> segment_;
     std::byte* base_ = nullptr;
     std::size_t bytes_ = 0, buckets_ = 0;
     std::size_t slot_bytes_ = 0, slots_ = 0, slots_at_ = 0;
     std::vector<remote> remotes_;
     std::uint64_t step_ = 0;
+    bool unannounced_ = false;
 };
 
 } // namespace sdp::detail

@@ -78,7 +78,7 @@ private:
             return;
         }
         auto* at = &sum;
-        s.tensor->for_each_stretch(*s.in, n, [at, op](const T* from, index_t step, std::size_t count) {
+        s.tensor->for_each_stretch_ahead(*s.in, n, [at, op](const T* from, index_t step, std::size_t count) {
             if (step == 1)
                 add(from, count, *at, op);
             else

@@ -59,7 +59,8 @@ struct thread_endpoint {
     {
     }
 
-    thread_bell bell;
+    thread_bell bell; ///< rings for this rank
+    thread_bell progress; ///< rings for whoever waits for this rank
     std::atomic<bool> left = false;
     std::mutex mutex;
     exchange_check check;
@@ -126,7 +127,7 @@ public:
     void wait(int rank, thread_batch& batch, std::chrono::milliseconds limit)
     {
         sleep_until(
-            rank, limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
+            endpoint(rank).bell, limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
     }
 
     /// This rank's part of the group's next memory. Does not wait for the others.
@@ -148,7 +149,8 @@ public:
         return out;
     }
 
-    void ring(int rank) noexcept { endpoint(rank).bell.ring(); }
+    /// Says that something has changed in the memory of `rank`.
+    void announce(int rank) noexcept { endpoint(rank).progress.ring(); }
 
     /// Returns once `done()` is true, which `peer` brings about and announces by `ring`.
     template <class Done> void wait_for(int rank, int peer, Done done, std::chrono::milliseconds limit)
@@ -162,7 +164,7 @@ public:
                     " has left the group without its part of the exchange");
         };
         sleep_until(
-            rank, limit,
+            endpoint(peer).progress, limit,
             [&] {
                 if (done())
                     return true;
@@ -198,8 +200,9 @@ public:
     }
 
 private:
-    /// Calls `done` until it is true, asleep between the rings of this rank's bell; `late` throws if it was to be by now.
-    template <class Done, class Late> void sleep_until(int rank, std::chrono::milliseconds limit, Done done, Late late)
+    /// Calls `done` until it is true, asleep between the rings of a bell; `late` throws if it was to be by now.
+    template <class Done, class Late>
+    static void sleep_until(thread_bell& bell, std::chrono::milliseconds limit, Done done, Late late)
     {
         using clock = std::chrono::steady_clock;
         // Keeps the sum below from overflowing for "as long as it takes".
@@ -207,7 +210,6 @@ private:
         const auto deadline = clock::now() + (limit < longest ? limit : longest);
         // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
         constexpr int yields = 8;
-        auto& bell = endpoint(rank).bell;
         for (int round = 0;; ++round) {
             const auto seen = bell.count();
             if (done())
@@ -232,8 +234,10 @@ private:
 
     void ring_all() noexcept
     {
-        for (const auto& each : endpoints_)
+        for (const auto& each : endpoints_) {
             each->bell.ring();
+            each->progress.ring();
+        }
     }
 
     [[nodiscard]] thread_batch* prepare(
