@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 
-OURS = ("two-sided", "swap", "window", "threads", "native")  # routes of the library
+OURS = ("two-sided", "swap", "window", "window-shared", "threads", "native")  # routes of the library
 MESSAGES = ("two-sided", "swap")
 KI, MI = 1 << 10, 1 << 20
 
@@ -114,7 +114,7 @@ def bounds_table(settings, backward, plan):
             add(what, bound, ratios(MESSAGES, "mpi", n, k, size, run))
     for n, k, bound in ((8, 2, 0.20), (8, 4, 0.35)):
         what = f"shared window / MPI_Allreduce, N = {n}, k = {k}, 16 MiB, runs of 4 KiB"
-        add(what, bound, ratios(("window",), "mpi", n, k, 16 * MI, 4096))
+        add(what, bound, ratios(("window", "window-shared"), "mpi", n, k, 16 * MI, 4096))
 
     def speedups(baseline, *where):
         return [

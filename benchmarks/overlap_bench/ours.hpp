@@ -45,14 +45,18 @@ private:
 struct our_route {
     std::string_view name;
     sdp::route_choice choice;
+    bool shared_gradients = false; ///< they lie where peers reach them
 };
 
 /// Those that exist for a communicator and a setting. Native only where all hold everything: elsewhere it is another's.
 template <sdp::communicator C> [[nodiscard]] std::vector<our_route> our_routes(const layout& l, int workers)
 {
     std::vector<our_route> out;
-    if constexpr (sdp::peer_memory<C>)
+    if constexpr (sdp::peer_memory<C>) {
         out.push_back({C::memory_route, sdp::route_choice::memory});
+        if constexpr (!C::one_address_space)
+            out.push_back({"window-shared", sdp::route_choice::memory, true});
+    }
     if (l.holders == 2)
         out.push_back({"swap", sdp::route_choice::swap});
     else
@@ -81,7 +85,9 @@ public:
             if (!net_.subnetwork().trains(id))
                 continue;
             const auto size = static_cast<std::size_t>(net_.subnetwork().shape(id).product());
-            gradients_.push_back({id, arena.subspan(begin, size)});
+            gradients_.push_back({id,
+                options.shared_gradients ? std::span(static_cast<float*>(net_.gradient_memory(id).data), size)
+                                         : arena.subspan(begin, size)});
             net_.bind_gradient(id, gradients_.back().elements);
             begin += (size + 15) / 16 * 16;
             held_ += size;
@@ -163,6 +169,7 @@ public:
             if (o.wants(route.name) || exchanges_.empty()) { // one at least: it knows what is held
                 auto chosen = plain;
                 chosen.route = route.choice;
+                chosen.shared_gradients = route.shared_gradients;
                 exchanges_.push_back({std::string(route.name), std::make_unique<our_exchange<C>>(l, chosen, comm, arena)});
             }
     }

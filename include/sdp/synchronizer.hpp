@@ -5,7 +5,7 @@
 ///
 /// The host computes gradients and says `ready(parameter)` as each becomes final; whole buckets are exchanged while it
 /// computes on. After `finish()` each gradient holds the mean over its holders. Results do not depend on bucket size,
-/// timing or communicator: every sum runs over the trainers in rank order.
+/// timing, route or communicator: every sum runs over the trainers in rank order (but for `route_choice::native`).
 
 #include <sdp/detail/exchange_engine.hpp>
 #include <sdp/detail/owned_shard.hpp>

@@ -108,19 +108,29 @@ concept abortable = communicator<C> && requires(C& c)
     c.abort();
 };
 
+namespace detail {
+    /// Some callable that is no plain function.
+    struct condition {
+        int state;
+        [[nodiscard]] bool operator()() const noexcept { return state != 0; }
+    };
+} // namespace detail
+
 /// A piece of memory per worker, each of which the workers that can reach it read and write directly.
 ///
-/// | expression                  | result       | throws                                          | meaning |
-/// |-----------------------------|--------------|-------------------------------------------------|--------------------------------------|
-/// | `s.of(rank)`                | `std::byte*` |                                                 | that worker's memory; null
-/// while it is not there yet | | `s.notify(rank)`            | void         | nothing                                         |
-/// something that `rank` may wait for has happened | | `s.wait(rank, done, limit)` | void         | `timeout_error`,
-/// `aborted_error` naming the rank | returns once `done()` is true        |
+/// | expression                  | result       | meaning                                                            |
+/// |-----------------------------|--------------|--------------------------------------------------------------------|
+/// | `s.of(rank)`                | `std::byte*` | that worker's memory; null while it is not there yet               |
+/// | `s.notify()`                | void         | others may wait for what has just changed in this worker's memory  |
+/// | `s.wait(rank, done, limit)` | void         | returns once `done()` is true                                      |
+///
+/// `wait` takes any callable and throws `timeout_error` naming the rank, or `aborted_error`.
 ///
 /// Semantics: the memory starts as zeros, aligned to 64 bytes, and stays until all workers have let go of it. `done` reads
 /// atomics in the memory of `rank`. What is written before a release there is visible after an acquire.
 template <class S>
-concept memory_segment = std::movable<S> && requires(S& s, const S& k, int rank, bool (*done)(), std::chrono::milliseconds limit)
+concept memory_segment
+    = std::movable<S> && requires(S& s, const S& k, int rank, detail::condition done, std::chrono::milliseconds limit)
 {
     {
         k.of(rank)
@@ -131,13 +141,16 @@ concept memory_segment = std::movable<S> && requires(S& s, const S& k, int rank,
 
 /// Capability: workers reach each other's memory, so that gradients need not travel in messages.
 ///
-/// | expression             | result           | meaning                                                               |
-/// |------------------------|------------------|-----------------------------------------------------------------------|
-/// | `c.reaches(rank)`      | bool             | whether this worker and `rank` reach each other's memory; transitive  |
-/// | `c.share(bytes)`       | a memory segment | collective; every worker names its own size, above 0                  |
-/// | `C::memory_route`      | string           | what this way is called where routes are shown                        |
-/// | `C::one_address_space` | bool             | whether an address means the same to all workers: then tensors are reached where
-/// they lie |
+/// | expression             | result           | meaning                                                       |
+/// |------------------------|------------------|---------------------------------------------------------------|
+/// | `c.reaches(rank)`      | bool             | whether this worker and `rank` reach each other's memory      |
+/// | `c.share(bytes)`       | a memory segment | every worker names its own size, above 0                      |
+/// | `C::memory_route`      | string           | what this way is called where routes are shown                |
+/// | `C::one_address_space` | bool             | whether an address means the same to all workers              |
+///
+/// Semantics: `reaches` is an equivalence, so true of oneself. `share` is called in the same order by all workers that reach
+/// another one. In one address space owners work in their peers' tensors themselves, but only while those are in a call to the
+/// library that waits for it.
 template <class C>
 concept peer_memory = communicator<C> && requires(C& c, const C& k, int rank, std::size_t bytes)
 {

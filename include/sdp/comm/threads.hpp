@@ -3,8 +3,9 @@
 /// @file
 /// @brief Workers as threads of one process: the communicator that needs nothing but the standard library.
 ///
-/// Use it for tests, for one machine without MPI, and wherever a worker is cheap enough to be a thread. Bytes move once,
-/// from the sender's buffer into the receiver's. More workers than cores are fine: whoever waits sleeps.
+/// Use it for tests, for one machine without MPI, and wherever a worker is cheap enough to be a thread. Bytes of a message
+/// move once, from the sender's buffer into the receiver's; gradients need no messages, because all workers reach all memory.
+/// More workers than cores are fine: whoever waits sleeps.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/detail/thread_fabric.hpp>

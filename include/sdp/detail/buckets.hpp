@@ -100,8 +100,8 @@ struct bucket {
     return out;
 }
 
-/// Fills in the sizes and places of a bucket. `packed(parameter)` says what the elements that this worker owns are packed
-/// for, and `exposed(parameter)` whether those that others own may have to be packed for them to be reached.
+/// Fills in the sizes and places of a bucket. `packed(parameter)` says whether the elements that this worker owns are
+/// packed, and `exposed(parameter)` whether those that others own may have to be packed for them to be reached.
 template <class RouteOf, class Packed, class Exposed>
 void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, std::size_t wire_size,
     RouteOf route_of, Packed packed, Exposed exposed)

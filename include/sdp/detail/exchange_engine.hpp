@@ -159,36 +159,7 @@ public:
     /// Starts the next bucket. All ranks start them in the same order.
     void launch()
     {
-        if constexpr (ordered_exchange<C>)
-            if (launched_ > 0) // without tags, a publish must come at the same place everywhere
-                finish_messages(launched_ - 1);
-        if (limited_ && launched_ - oldest_ == buffers_.size())
-            complete_oldest();
-        const std::size_t b = launched_++;
-        with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { pack<T, W>(b); });
-        auto& s = states_[b];
-        if constexpr (peer_memory<C>)
-            if (memory_.concerns(b)) {
-                memory_.expose(b);
-                s.memory = phase::reducing;
-                for (const auto& share : buckets_[b].peers)
-                    count_memory(share, wire_size(buckets_[b].type, options_.wire));
-            }
-        if constexpr (native_all_reduce<C>)
-            if (buckets_[b].native > 0) {
-                s.native = comm_.all_reduce(at(b, buckets_[b].native_at), buckets_[b].native, buckets_[b].type);
-                sent_.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type)
-                    * static_cast<std::size_t>(plan_.world - 1) / static_cast<std::size_t>(plan_.world);
-            }
-        const std::size_t element = wire_size(buckets_[b].type, options_.wire);
-        for (std::size_t i = 0; i < peers_.ranks.size(); ++i) {
-            const auto& share = buckets_[b].peers[i];
-            add(b, i, element, share.send_at, share.to_owner + share.swapped, share.receive_at,
-                share.from_trainer + share.swapped);
-        }
-        s.messages = phase::reducing;
-        s.pending = post(b, 0, sent_.reduce_bytes);
-        s.open = true;
+        retracting([&] { launch_next(); });
     }
 
     /// Pushes what is under way, without waiting.
@@ -221,19 +192,7 @@ public:
     /// Waits until every started bucket is done.
     void drain()
     {
-        for (std::size_t b = oldest_; b < launched_; ++b) {
-            finish_messages(b);
-            finish_memory(b);
-        }
-        // Owners go through the buckets in order, so who waits for the last sleeps once for all of them.
-        if constexpr (peer_memory<C>) {
-            for (std::size_t b = launched_; b-- > oldest_;)
-                if (states_[b].memory == phase::publishing)
-                    wait(b, "mean gradients", [&](auto limit) { memory_.wait_reduced(b, limit); });
-            memory_.announce();
-        }
-        while (oldest_ < launched_)
-            complete_oldest();
+        retracting([&] { drain_all(); });
     }
 
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too. A bucket at
@@ -275,7 +234,7 @@ public:
     void count_control(std::uint64_t bytes) noexcept { sent_.control_bytes += bytes; }
 
 private:
-    enum class phase : std::uint8_t { idle, reducing, publishing };
+    enum class phase : std::uint8_t { idle, packed, reducing, publishing };
     struct state {
         bool open = false; ///< launched and not unpacked
         phase messages = phase::idle, memory = phase::idle;
@@ -399,6 +358,86 @@ private:
         }
     }
 
+    void launch_next()
+    {
+        if constexpr (ordered_exchange<C>)
+            if (launched_ > 0) // without tags, a publish must come at the same place everywhere
+                finish_messages(launched_ - 1);
+        if (limited_ && launched_ - oldest_ == buffers_.size())
+            complete_oldest();
+        const std::size_t b = launched_++;
+        with_types(buckets_[b].type, options_.wire, [&]<class T, class W>(T, W) { pack<T, W>(b); });
+        auto& s = states_[b];
+        if constexpr (peer_memory<C>)
+            if (memory_.concerns(b)) {
+                s.memory = phase::packed;
+                if constexpr (!C::one_address_space)
+                    expose(b);
+                for (const auto& share : buckets_[b].peers)
+                    count_memory(share, wire_size(buckets_[b].type, options_.wire));
+            }
+        if constexpr (native_all_reduce<C>)
+            if (buckets_[b].native > 0) {
+                s.native = comm_.all_reduce(at(b, buckets_[b].native_at), buckets_[b].native, buckets_[b].type);
+                sent_.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type)
+                    * static_cast<std::size_t>(plan_.world - 1) / static_cast<std::size_t>(plan_.world);
+            }
+        const std::size_t element = wire_size(buckets_[b].type, options_.wire);
+        for (std::size_t i = 0; i < peers_.ranks.size(); ++i) {
+            const auto& share = buckets_[b].peers[i];
+            add(b, i, element, share.send_at, share.to_owner + share.swapped, share.receive_at,
+                share.from_trainer + share.swapped);
+        }
+        s.messages = phase::reducing;
+        s.pending = post(b, 0, sent_.reduce_bytes);
+        s.open = true;
+    }
+
+    /// Where owners work in the host's own tensors, they may only while the host is in a call that returns when they are done:
+    /// else an exception of the host's could free what others are about to write. So a bucket is exposed by who waits for it.
+    void expose([[maybe_unused]] std::size_t b)
+    {
+        if constexpr (peer_memory<C>)
+            if (states_[b].memory == phase::packed) {
+                memory_.expose(b);
+                states_[b].memory = phase::reducing;
+            }
+    }
+
+    /// Takes back what is exposed if `action` throws.
+    template <class Action> void retracting(Action action)
+    {
+        if constexpr (peer_memory<C>) {
+            try {
+                action();
+            } catch (...) {
+                memory_.retract();
+                throw;
+            }
+        } else {
+            action();
+        }
+    }
+
+    void drain_all()
+    {
+        for (std::size_t b = oldest_; b < launched_; ++b)
+            expose(b);
+        for (std::size_t b = oldest_; b < launched_; ++b) {
+            finish_messages(b);
+            finish_memory(b);
+        }
+        // Owners go through the buckets in order, so who waits for the last sleeps once for all of them.
+        if constexpr (peer_memory<C>) {
+            for (std::size_t b = launched_; b-- > oldest_;)
+                if (states_[b].memory == phase::publishing)
+                    wait(b, "mean gradients", [&](auto limit) { memory_.wait_reduced(b, limit); });
+            memory_.announce();
+        }
+        while (oldest_ < launched_)
+            complete_oldest();
+    }
+
     void finish_messages(std::size_t b)
     {
         if (states_[b].messages != phase::reducing)
@@ -409,6 +448,7 @@ private:
 
     void finish_memory([[maybe_unused]] std::size_t b)
     {
+        expose(b);
         if constexpr (peer_memory<C>)
             if (states_[b].memory == phase::reducing) {
                 wait(b, "gradients", [&](auto limit) { memory_.wait_exposed(b, limit); });

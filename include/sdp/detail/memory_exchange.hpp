@@ -73,7 +73,8 @@ public:
         if (room.in_tensors)
             list_pieces(plan, routes);
 
-        // The header; the counters; the table of sections, by peer and bucket; what peers need of the plan; the views; gradients.
+        // The header; the counters; the peers, and where their sections are, by peer and bucket; the views; what peers need of
+        // the plan; gradients; slots of sections.
         header h {};
         std::size_t end = sizeof(header);
         const auto reserve = [&](std::size_t bytes) {
@@ -138,8 +139,11 @@ public:
     }
     memory_exchange(const memory_exchange&) = delete;
     memory_exchange& operator=(const memory_exchange&) = delete;
-    /// Owners that have not begun with what is exposed never will; those that have are waited for.
-    ~memory_exchange()
+    ~memory_exchange() { retract(); }
+
+    /// For a worker that cannot go on: owners that have not begun with what it exposed never will, and those that have are waited
+    /// for. Where peers see only the segment, that stays behind, and there is nothing to do.
+    void retract() noexcept
     {
         if constexpr (C::one_address_space)
             if (base_ != nullptr) {
@@ -347,7 +351,7 @@ private:
                 peers_->ranks[peer], [&] { return reached(peer, number); }, limit);
     }
 
-    /// A peer's segment is ready once its first counter moves; until then only its address is looked for.
+    /// Looks for a peer's segment, which is there once its header says so.
     [[nodiscard]] bool find(std::uint32_t peer)
     {
         auto& r = remotes_[peer];

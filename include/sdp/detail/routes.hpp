@@ -34,8 +34,8 @@ template <communicator C>
     return false;
 }
 
-/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are, how many
-/// elements the class has, and options that are the same everywhere.
+/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are and on options
+/// that are the same everywhere.
 template <communicator C>
 [[nodiscard]] std::vector<route> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {

@@ -7,8 +7,8 @@
 /// equal consecutive shares; the trainer that gets an element is its *owner*: it sums the gradients of that element, and
 /// its value is the one that goes to those who store the element without training it.
 ///
-/// Both ends of a message walk their own pieces in the same global order (parameter, strip, row, run), so no index ever
-/// travels: the plan is all that either end needs. A split column axis costs one run per stretch of columns however many
+/// Both ends of a message walk their own pieces in the same global order (parameter, block of rows, strip, row, run), so no index
+/// ever travels: the plan is all that either end needs. A split column axis costs one run per stretch of columns however many
 /// rows there are, and rows are walked in memory order, so that runs of one element do not leave the cache behind.
 
 #include <cstddef>
