@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief Which way gradients go by choice and by what the communicator can do.
+/// @brief Which way gradients go by choice and by what the communicator can do; and that whoever fails on the way through memory
+/// leaves nobody reading what is gone.
 
 #include "cases.hpp"
 
@@ -12,11 +13,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -194,6 +199,10 @@ std::vector<float> gradients_after_step(
     return out;
 }
 
+struct own_failure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 } // namespace
 
 TEST_CASE("routes add up to what is trained with others, each under the name of its choice")
@@ -291,4 +300,119 @@ TEST_CASE("the transport's sums count as the bytes of the best all-reduce there 
         (void)gradients_after_step(s, summing(comm, second.communicator(comm.rank())), options, 0, sent);
         CHECK(sent.bytes() == sdp::bytes_per_step(m, s.residents, comm.rank())); // 600 elements are a multiple of 4
     });
+}
+
+/// Rank 2 fails with one gradient outstanding, when its peers may be about to read or write the others. To be run under the
+/// sanitizers, which see a use after the end.
+TEST_CASE("a worker that fails while its gradients are exposed ends the others, and nobody touches its tensors after")
+{
+    constexpr int world = 4, parameters = 5;
+    sdp::model m;
+    const auto g = m.add_group("neurons", 40);
+    for (int p = 0; p < parameters; ++p) // long runs, which peers work on in place, and short ones, which are packed
+        m.add_parameter("parameter" + std::to_string(p), {40, p % 2 == 0 ? 600 : 3}, {.axes = {{0, g}}});
+    m.add_parameter("columns", {300, 40}, {.axes = {{1, g}}});
+    sdp::assignment a(m, world);
+    a.assign(
+        g, std::vector<sdp::neuron_unit> {{0, 10, {0, 1, 2, 3}}, {10, 20, {1, 2}}, {20, 30, {0, 2, 3}}, {30, 40, {0, 1, 2, 3}}});
+    const sdp::residency residents(m, a, sdp::forward_masking {});
+    unit::random r(5);
+    for (int round = 0; round < 120; ++round) {
+        constexpr std::array routes {
+            sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
+        sdp::synchronizer_options options;
+        // Mostly through memory, where the others reach into what goes.
+        options.route = round % 4 < 3 ? routes[0] : routes[static_cast<std::size_t>(round / 4 % 4)];
+        options.wire = round % 3 == 0 ? sdp::wire_format::bf16 : sdp::wire_format::as_is;
+        options.bucket_bytes = round % 2 == 0 ? 1 : 1 << 16;
+        options.buckets_in_flight = 1 + round % 4;
+        options.timeout = 60s;
+        const bool complete_step_first = round % 5 == 0;
+        const int delay = r.below(300);
+        std::atomic<int> aborted = 0;
+        CHECK_THROWS_AS(sdp::run_workers(world,
+                            [&](sdp::thread_communicator comm) {
+                                // Before the synchronizer, so that they outlive it.
+                                std::vector<std::vector<float>> gradients;
+                                for (std::size_t p = 0; p < m.parameters().size(); ++p)
+                                    gradients.emplace_back();
+                                sdp::synchronizer sync(m, residents, comm, options);
+                                for (std::size_t p = 0; p < gradients.size(); ++p)
+                                    gradients[p].assign(
+                                        static_cast<std::size_t>(sync.subnetwork().shape(sdp::parameter_id(p)).product()), 1.0F);
+                                const auto ready = [&](std::size_t from) {
+                                    for (std::size_t p = gradients.size(); p-- > from;)
+                                        sync.ready(sdp::parameter_id(p), gradients[p]);
+                                };
+                                if (complete_step_first) {
+                                    ready(0);
+                                    sync.finish();
+                                }
+                                if (comm.rank() == 2) {
+                                    ready(1);
+                                    // Somewhere in the others' work.
+                                    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(delay);
+                                    while (std::chrono::steady_clock::now() < end)
+                                        std::this_thread::yield();
+                                    throw own_failure("in the middle of a step");
+                                }
+                                try {
+                                    ready(0);
+                                    sync.finish();
+                                } catch (const sdp::aborted_error& e) {
+                                    // Either the cause, or somebody whom it took along and whose tensors are gone.
+                                    const std::string sentence = e.what();
+                                    if (sentence.find("rank 2 has failed") == std::string::npos
+                                        && sentence.find("ended within a step") == std::string::npos)
+                                        FAIL_CHECK(sentence);
+                                    ++aborted;
+                                    throw;
+                                }
+                            }),
+            own_failure);
+        CHECK(aborted == world - 1);
+    }
+}
+
+TEST_CASE("what the failing worker threw comes out, also when others notice that its memory is gone before it has ended")
+{
+    sdp::model m;
+    m.add_parameter("weight", {100});
+    const sdp::residency residents(m, sdp::assignment(m, 2), sdp::forward_masking {});
+    std::atomic<bool> gone = false;
+    /// Ends after the synchronizer has, and late: when the other worker has been told.
+    struct last_to_go {
+        sdp::thread_communicator comm;
+        std::atomic<bool>& gone;
+        ~last_to_go()
+        {
+            gone = true;
+            const auto end = std::chrono::steady_clock::now() + 10s;
+            while (comm.group().failing_rank() < 0 && std::chrono::steady_clock::now() < end)
+                std::this_thread::yield();
+        }
+    };
+    const auto fails = [&](sdp::thread_communicator comm) {
+        const last_to_go last {comm, gone};
+        std::vector<float> gradient(100, 1.0F);
+        sdp::synchronizer sync(m, residents, comm, sdp::synchronizer_options {});
+        sync.ready(sdp::parameter_id(0), gradient);
+        throw own_failure("in the middle of a step");
+    };
+    const auto goes_on = [&](sdp::thread_communicator comm) {
+        std::vector<float> gradient(100, 1.0F);
+        sdp::synchronizer sync(m, residents, comm, sdp::synchronizer_options {});
+        while (!gone)
+            std::this_thread::yield();
+        sync.ready(sdp::parameter_id(0), gradient);
+        sync.finish();
+    };
+    CHECK_THROWS_AS(sdp::run_workers(2,
+                        [&](sdp::thread_communicator comm) {
+                            if (comm.rank() == 1)
+                                fails(comm);
+                            else
+                                goes_on(comm);
+                        }),
+        own_failure);
 }
