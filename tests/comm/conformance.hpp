@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -398,6 +399,145 @@ template <sdp::communicator C> void copies(C c)
     ring(c);
 }
 
+/// Numbers at the start of a worker's memory, by which it tells its peers how far it is.
+[[nodiscard]] inline std::atomic_ref<std::uint64_t> counter(std::byte* memory, std::size_t number = 0) noexcept
+{
+    return std::atomic_ref(reinterpret_cast<std::uint64_t*>(memory)[number]);
+}
+
+/// Several pieces of memory at once, of a size of its own on every rank: zeros at first, then what the owner has written, then
+/// what the others have.
+template <sdp::peer_memory C> void peers_reach_memory(C c)
+{
+    constexpr std::size_t line = 64;
+    const auto world = static_cast<std::size_t>(c.size()), me = static_cast<std::size_t>(c.rank());
+    CHECK(c.reaches(c.rank()));
+    std::vector<std::size_t> peers;
+    for (std::size_t peer = 0; peer < world; ++peer)
+        if (peer != me && c.reaches(static_cast<int>(peer)))
+            peers.push_back(peer);
+    // A line of counters, a line for each writer, and then a painted stretch.
+    const auto painted_bytes = [](std::size_t rank, std::size_t segment) { return 1 + 100 * rank + 7 * segment; };
+    using segment_type = decltype(c.share(line));
+    std::vector<segment_type> segments;
+    for (std::size_t n = 0; n < 3; ++n)
+        segments.push_back(c.share(line * (1 + world) + painted_bytes(me, n)));
+
+    const auto said = [&](std::size_t n, std::size_t rank, std::uint64_t what) {
+        auto* const there = segments[n].of(static_cast<int>(rank));
+        return there != nullptr && counter(there).load(std::memory_order_acquire) >= what;
+    };
+    const auto say = [&](std::size_t n, std::uint64_t what) {
+        counter(segments[n].of(c.rank())).store(what, std::memory_order_release);
+        for (const auto peer : peers)
+            segments[n].notify(static_cast<int>(peer));
+    };
+    const auto hear = [&](std::size_t n, std::size_t rank, std::uint64_t what) {
+        segments[n].wait(
+            static_cast<int>(rank), [&] { return said(n, rank, what); }, patience);
+    };
+    for (std::size_t n = segments.size(); n-- > 0;) { // not in the order in which they were opened
+        auto* const mine = segments[n].of(c.rank());
+        REQUIRE(mine != nullptr);
+        CHECK(reinterpret_cast<std::uintptr_t>(mine) % line == 0);
+        const std::size_t bytes_here = line * (1 + world) + painted_bytes(me, n);
+        CHECK(std::all_of(mine, mine + bytes_here, [](std::byte b) { return b == std::byte {0}; }));
+        paint({reinterpret_cast<std::uint8_t*>(mine + line * (1 + world)), painted_bytes(me, n)},
+            static_cast<std::uint32_t>(10 * me + n));
+        say(n, 1);
+    }
+    for (std::size_t n = 0; n < segments.size(); ++n)
+        for (const auto peer : peers) {
+            hear(n, peer, 1);
+            auto* const there = segments[n].of(static_cast<int>(peer));
+            const auto expected = painted(painted_bytes(peer, n), static_cast<std::uint32_t>(10 * peer + n));
+            if (!std::equal(expected.begin(), expected.end(), reinterpret_cast<const std::uint8_t*>(there + line * (1 + world))))
+                FAIL_CHECK("rank " << me << " sees other bytes in the memory of rank " << peer << " than it has written");
+            paint({reinterpret_cast<std::uint8_t*>(there + line * (1 + me)), line}, static_cast<std::uint32_t>(1000 + me));
+        }
+    for (std::size_t n = 0; n < segments.size(); ++n)
+        say(n, 2);
+    for (std::size_t n = 0; n < segments.size(); ++n)
+        for (const auto peer : peers) {
+            hear(n, peer, 2);
+            const auto expected = painted(line, static_cast<std::uint32_t>(1000 + peer));
+            const auto* const mine = reinterpret_cast<const std::uint8_t*>(segments[n].of(c.rank()) + line * (1 + peer));
+            if (!std::equal(expected.begin(), expected.end(), mine))
+                FAIL_CHECK("rank " << me << " does not see what rank " << peer << " has written to it");
+        }
+    // To and fro, so often that one lost notice shows as a hang.
+    for (std::uint64_t round = 3; round < 500; ++round) {
+        say(round % 3, round);
+        for (const auto peer : peers)
+            hear(round % 3, peer, round);
+    }
+}
+
+/// Rank 0 waits for rank 1, which does nothing until rank 0 was told that it took too long.
+template <sdp::peer_memory C> void late_in_memory(C c)
+{
+    if (c.size() == 1 || c.rank() > 1 || !c.reaches(1 - c.rank())) {
+        auto unused = c.share(64); // all ranks open it
+        return;
+    }
+    auto segment = c.share(64);
+    const int other = 1 - c.rank();
+    const auto said = [&] {
+        auto* const there = segment.of(other);
+        return there != nullptr && counter(there).load(std::memory_order_acquire) > 0;
+    };
+    const auto say = [&] {
+        counter(segment.of(c.rank())).store(1, std::memory_order_release);
+        segment.notify(other);
+    };
+    if (c.rank() == 0) {
+        CHECK(refuses<sdp::timeout_error>([&] { segment.wait(1, said, 30ms); }, {"rank 0", "rank 1", "30 ms"}));
+        say();
+        segment.wait(1, said, patience); // timing out has done no harm
+    } else {
+        segment.wait(0, said, patience);
+        say();
+    }
+    CHECK(said());
+    segment.wait(other, said, 0ms); // what is done already takes no time
+}
+
+/// Sums of small whole numbers, which are exact in any order; several at once, started in the same order.
+template <sdp::native_all_reduce C, class T> void sums_in(C& c)
+{
+    const auto world = static_cast<T>(c.size()), me = static_cast<T>(c.rank());
+    std::vector<std::vector<T>> data;
+    for (const std::size_t count : {std::size_t(1), std::size_t(2), std::size_t(7), std::size_t(1000), std::size_t(5003)}) {
+        auto& d = data.emplace_back(count);
+        for (std::size_t i = 0; i < count; ++i)
+            d[i] = me * static_cast<T>(i % 3 + 1) + static_cast<T>(i % 101);
+    }
+    std::vector<decltype(c.all_reduce(nullptr, 0, sdp::element_type::f32))> pending;
+    for (auto& d : data)
+        pending.push_back(c.all_reduce(d.data(), d.size(), sdp::element_type_of<T>::value));
+    for (std::size_t n = pending.size(); n-- > 0;) {
+        for (int i = 0; i < 20 && !pending[n].test(); ++i)
+            std::this_thread::yield();
+        pending[n].wait(patience);
+        CHECK(pending[n].test());
+    }
+    for (const auto& d : data)
+        for (std::size_t i = 0; i < d.size(); ++i)
+            if (d[i] != world * (world - 1) / 2 * static_cast<T>(i % 3 + 1) + world * static_cast<T>(i % 101)) {
+                FAIL_CHECK("rank " << c.rank() << ": element " << i << " of " << d.size() << " is " << d[i]);
+                return;
+            }
+}
+
+template <sdp::native_all_reduce C> void all_reduce(C c)
+{
+    sums_in<C, float>(c);
+    sums_in<C, double>(c);
+    auto nothing = c.all_reduce(nullptr, 0, sdp::element_type::f32);
+    nothing.wait(patience);
+    ring(c); // sums and messages go their own ways
+}
+
 /// Everything but the cases that need their own arguments. `each_world(f)` runs `f(communicator)` on all workers.
 template <class Each> void suite(Each&& each_world)
 {
@@ -448,6 +588,28 @@ template <class Each> void suite(Each&& each_world)
     SUBCASE("a late receiver")
     {
         each_world([](auto c) { late_peer(c, true); });
+    }
+    // Capabilities: only for communicators that have them, which the kind of `c` decides.
+    SUBCASE("memory that peers reach")
+    {
+        each_world([](auto c) {
+            if constexpr (sdp::peer_memory<decltype(c)>)
+                peers_reach_memory(c);
+        });
+    }
+    SUBCASE("a late peer in memory")
+    {
+        each_world([](auto c) {
+            if constexpr (sdp::peer_memory<decltype(c)>)
+                late_in_memory(c);
+        });
+    }
+    SUBCASE("an all-reduce of the transport's own")
+    {
+        each_world([](auto c) {
+            if constexpr (sdp::native_all_reduce<decltype(c)>)
+                all_reduce(c);
+        });
     }
     SUBCASE("a small message that is too long")
     {

@@ -5,6 +5,8 @@
 #include <comm/conformance.hpp>
 
 #include <sdp/comm/mpi.hpp>
+#include <sdp/masking/forward.hpp>
+#include <sdp/synchronizer.hpp>
 
 #include <boost/mpi/communicator.hpp>
 
@@ -18,6 +20,10 @@
 static_assert(sdp::communicator<sdp::mpi_communicator>);
 static_assert(sdp::abortable<sdp::mpi_communicator>);
 static_assert(!sdp::ordered_exchange<sdp::mpi_communicator>);
+static_assert(sdp::memory_segment<sdp::mpi_segment>);
+static_assert(sdp::peer_memory<sdp::mpi_communicator>);
+static_assert(!sdp::mpi_communicator::one_address_space); // an address of one process means nothing to another
+static_assert(sdp::native_all_reduce<sdp::mpi_communicator>);
 
 TEST_CASE("the private form conforms")
 {
@@ -35,6 +41,65 @@ TEST_CASE("pieces of a few bytes")
     for (const auto piece : {std::size_t(1), std::size_t(2), std::size_t(7)}) {
         sdp::mpi_communicator c(boost::mpi::communicator(), {.largest_piece = piece});
         conformance::run(c, conformance::random_traffic(c.size(), 5, {.exchanges = 8, .largest = 200}), 8, 5);
+    }
+}
+
+TEST_CASE("sums in pieces")
+{
+    for (const auto piece : {std::size_t(1), std::size_t(8), std::size_t(20), std::size_t(4'096)}) // some less than an element
+        conformance::all_reduce(sdp::mpi_communicator(boost::mpi::communicator(), {.largest_piece = piece}));
+}
+
+TEST_CASE("ranks of a node reach each other, as many as count as one")
+{
+    const boost::mpi::communicator world;
+    for (const int most : {1, 2, 3}) {
+        const sdp::mpi_communicator c(world, {.node_ranks = most});
+        // The tests' ranks are all on one machine.
+        for (int rank = 0; rank < c.size(); ++rank)
+            CHECK(c.reaches(rank) == (rank / most == c.rank() / most));
+        conformance::peers_reach_memory(c);
+        conformance::late_in_memory(c);
+    }
+    const sdp::mpi_communicator all(world);
+    for (int rank = 0; rank < all.size(); ++rank)
+        CHECK(all.reaches(rank));
+    CHECK(conformance::refuses<sdp::error>(
+        [&] { (void)sdp::mpi_communicator(world, {.node_ranks = -1}); }, {"node_ranks", "-1", "at least 0"}));
+    conformance::ring(sdp::mpi_communicator(world)); // refused before anybody was waited for
+}
+
+TEST_CASE("the attached form reaches no memory, and a step on it goes in messages")
+{
+    const boost::mpi::communicator given(boost::mpi::communicator(), boost::mpi::comm_duplicate);
+    const auto c = sdp::mpi_communicator::attach(given);
+    for (int rank = 0; rank < c.size(); ++rank)
+        CHECK(c.reaches(rank) == (rank == c.rank())); // a worker reaches its own, at least
+    CHECK(conformance::refuses<sdp::error>([&] { (void)c.share(64); }, {"rank " + std::to_string(c.rank()), "attached"}));
+    sdp::model m;
+    m.add_parameter("weight", {40, 5});
+    const sdp::residency residents(m, sdp::assignment(m, c.size()), sdp::forward_masking {});
+    for (const auto route : {sdp::route_choice::fastest, sdp::route_choice::native}) {
+        sdp::synchronizer_options options;
+        options.route = route;
+        options.timeout = conformance::patience;
+        sdp::synchronizer sync(m, residents, c, options);
+        std::vector<float> gradient(200);
+        for (std::size_t i = 0; i < gradient.size(); ++i)
+            gradient[i] = static_cast<float>(c.rank()) + static_cast<float>(i);
+        sync.ready(sdp::parameter_id(0), gradient);
+        sync.finish();
+        for (std::size_t i = 0; i < gradient.size(); ++i)
+            CHECK(gradient[i] == static_cast<float>(c.size() - 1) / 2 + static_cast<float>(i)); // exact up to 8 ranks
+        const auto ways = sync.routes();
+        if (c.size() == 1) {
+            CHECK(ways.empty());
+            continue;
+        }
+        REQUIRE(ways.size() == 1);
+        CHECK(ways[0].route == (route == sdp::route_choice::native ? "native" : c.size() == 2 ? "swap" : "two-sided"));
+        CHECK(ways[0].holder_sets == 1);
+        CHECK(ways[0].elements == 200);
     }
 }
 

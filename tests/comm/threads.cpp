@@ -21,6 +21,8 @@
 static_assert(sdp::communicator<sdp::thread_communicator>);
 static_assert(sdp::abortable<sdp::thread_communicator>);
 static_assert(!sdp::ordered_exchange<sdp::thread_communicator>);
+static_assert(sdp::peer_memory<sdp::thread_communicator>);
+static_assert(!sdp::native_all_reduce<sdp::thread_communicator>);
 
 using namespace std::chrono_literals;
 using conformance::patience;
@@ -227,6 +229,52 @@ TEST_CASE("what a worker posted before it left still arrives")
         CHECK(heard == data);
         CHECK(outlives->test());
     }
+}
+
+TEST_CASE("abort ends the wait for a peer in memory")
+{
+    std::atomic<int> ended = 0;
+    CHECK_THROWS_AS(sdp::run_workers(3,
+                        [&](sdp::thread_communicator c) {
+                            const auto segment = c.share(64);
+                            if (c.rank() == 2) {
+                                std::this_thread::sleep_for(20ms); // most likely the others sleep by now
+                                throw own_failure("no reason");
+                            }
+                            const auto never = [&] {
+                                auto* const there = segment.of(2);
+                                return there != nullptr && conformance::counter(there).load(std::memory_order_acquire) > 0;
+                            };
+                            CHECK(refuses<sdp::aborted_error>(
+                                [&] { segment.wait(2, never, patience); }, {"rank " + std::to_string(c.rank()), "rank 2"}));
+                            ++ended;
+                        }),
+        own_failure);
+    CHECK(ended == 2);
+}
+
+TEST_CASE("a peer that has left brings nothing about in memory any more, but what it did stays")
+{
+    sdp::run_workers(2, [&](sdp::thread_communicator c) {
+        const auto segment = c.share(128);
+        auto* const mine = segment.of(c.rank());
+        if (c.rank() == 1) {
+            reinterpret_cast<std::uint64_t*>(mine)[1] = 77;
+            conformance::counter(mine).store(1, std::memory_order_release);
+            segment.notify(0);
+            return; // its handle on the memory goes, the memory does not
+        }
+        const auto said = [&](std::uint64_t what) {
+            return [&, what] {
+                auto* const there = segment.of(1);
+                return there != nullptr && conformance::counter(there).load(std::memory_order_acquire) >= what;
+            };
+        };
+        segment.wait(1, said(1), patience);
+        CHECK(reinterpret_cast<const std::uint64_t*>(segment.of(1))[1] == 77);
+        CHECK(refuses<sdp::error>([&] { segment.wait(1, said(2), patience); }, {"rank 0", "rank 1", "left"}));
+        CHECK(said(1)());
+    });
 }
 
 TEST_CASE("giving up an exchange ends the group instead of mixing up messages")

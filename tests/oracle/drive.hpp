@@ -56,7 +56,7 @@ public:
         : s_(s)
         , expected_(expected)
         , rank_(communicator.rank())
-        , random_(hash(s.seed, 7, rank_))
+        , random_(hash(s.seed, 7, rank_) ^ s.habits)
         , parallel_(s.model, prepared {s.holders}, regime, communicator, s.options)
     {
     }

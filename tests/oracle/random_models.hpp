@@ -129,6 +129,7 @@ inline std::string name_of(elements e)
 
 struct scenario {
     std::uint64_t seed = 0;
+    std::uint64_t habits = 0; ///< of the workers: another number, another order of calls and other strides, but the same numbers
     sdp::model model;
     int world = 1;
     source from = source::pinned;

@@ -2,8 +2,10 @@
 #include "support/archetypes.hpp"
 
 #include <sdp/comm/threads.hpp>
+#include <sdp/synchronizer.hpp>
 
 #include <concepts>
+#include <cstddef>
 
 namespace {
 
@@ -35,9 +37,50 @@ static_assert(!sdp::abortable<minimal_communicator>);
 static_assert(sdp::abortable<abortable_communicator>);
 static_assert(!sdp::abortable<communicator_without_exchange>);
 
+static_assert(sdp::memory_segment<minimal_segment>);
+static_assert(!sdp::memory_segment<segment_without_of>);
+static_assert(!sdp::memory_segment<segment_without_notify>);
+static_assert(!sdp::memory_segment<segment_without_wait>);
+static_assert(!sdp::memory_segment<segment_without_limit>);
+static_assert(!sdp::memory_segment<segment_of_void>);
+static_assert(!sdp::memory_segment<segment_that_changes_itself>);
+static_assert(!sdp::memory_segment<segment_fixed_in_place>);
+static_assert(!sdp::memory_segment<std::byte*>);
+
+static_assert(sdp::peer_memory<minimal_peer_memory>);
+static_assert(sdp::peer_memory<peer_memory_sharing<minimal_segment>>);
+static_assert(!sdp::peer_memory<minimal_communicator>);
+static_assert(!sdp::peer_memory<peer_memory_sharing<void>>);
+static_assert(!sdp::peer_memory<peer_memory_sharing<segment_without_wait>>);
+static_assert(!sdp::peer_memory<peer_memory_without_reaches>);
+static_assert(!sdp::peer_memory<peer_memory_with_changing_reach>);
+static_assert(!sdp::peer_memory<peer_memory_without_share>);
+static_assert(!sdp::peer_memory<peer_memory_without_name>);
+static_assert(!sdp::peer_memory<peer_memory_with_a_number_for_name>);
+static_assert(!sdp::peer_memory<peer_memory_without_address_space>);
+static_assert(!sdp::peer_memory<peer_memory_with_a_number_for_address_space>);
+static_assert(!sdp::peer_memory<peer_memory_alone>);
+
+static_assert(sdp::native_all_reduce<minimal_all_reduce>);
+static_assert(!sdp::native_all_reduce<minimal_communicator>);
+static_assert(!sdp::native_all_reduce<minimal_peer_memory>);
+static_assert(!sdp::native_all_reduce<all_reduce_that_waits>);
+static_assert(!sdp::native_all_reduce<all_reduce_of_bytes>);
+static_assert(!sdp::native_all_reduce<all_reduce_of_floats>);
+static_assert(!sdp::native_all_reduce<all_reduce_alone>);
+
 static_assert(sdp::communicator<sdp::thread_communicator>);
+static_assert(sdp::memory_segment<sdp::thread_segment>);
+static_assert(sdp::peer_memory<sdp::thread_communicator>);
+static_assert(sdp::thread_communicator::one_address_space);
+static_assert(!sdp::native_all_reduce<sdp::thread_communicator>);
 static_assert(sdp::abortable<sdp::thread_communicator>);
 static_assert(!sdp::ordered_exchange<sdp::thread_communicator>);
 static_assert(std::copyable<sdp::thread_communicator>);
 
 } // namespace
+
+// The minimal models are enough for the library.
+template class sdp::synchronizer<archetypes::minimal_communicator>;
+template class sdp::synchronizer<archetypes::minimal_peer_memory>;
+template class sdp::synchronizer<archetypes::minimal_all_reduce>;

@@ -14,7 +14,10 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <memory>
 #include <span>
+#include <string_view>
 
 // [minimal tensor]
 namespace archetypes {
@@ -152,6 +155,145 @@ struct unordered_communicator : minimal_communicator {
 };
 struct abortable_communicator : minimal_communicator {
     void abort() { }
+};
+
+// [minimal segment]
+/// The memory of the only worker.
+struct minimal_segment {
+    explicit minimal_segment(std::size_t bytes)
+        : lines(new line[(bytes + 63) / 64]())
+    {
+    }
+    std::byte* of(int) const { return lines[0].bytes; }
+    void notify(int) { }
+    template <class Done> void wait(int, Done done, std::chrono::milliseconds)
+    {
+        while (!done()) { }
+    }
+
+    struct alignas(64) line {
+        std::byte bytes[64];
+    };
+    std::unique_ptr<line[]> lines;
+};
+// [minimal segment]
+
+// [minimal peer memory]
+struct minimal_peer_memory : minimal_communicator {
+    using minimal_communicator::minimal_communicator;
+    static constexpr std::string_view memory_route = "minimal";
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const { return true; }
+    minimal_segment share(std::size_t bytes) { return minimal_segment(bytes); }
+};
+// [minimal peer memory]
+
+// [minimal all-reduce]
+/// What the only worker has is the sum already.
+struct minimal_all_reduce : minimal_communicator {
+    using minimal_communicator::minimal_communicator;
+    minimal_pending all_reduce(void*, std::size_t, sdp::element_type) { return {}; }
+};
+// [minimal all-reduce]
+
+struct segment_without_of {
+    void notify(int);
+    template <class Done> void wait(int, Done, std::chrono::milliseconds);
+};
+struct segment_without_notify {
+    std::byte* of(int) const;
+    template <class Done> void wait(int, Done, std::chrono::milliseconds);
+};
+struct segment_without_wait {
+    std::byte* of(int) const;
+    void notify(int);
+};
+struct segment_without_limit {
+    std::byte* of(int) const;
+    void notify(int);
+    template <class Done> void wait(int, Done);
+};
+struct segment_of_void {
+    void* of(int) const;
+    void notify(int);
+    template <class Done> void wait(int, Done, std::chrono::milliseconds);
+};
+struct segment_that_changes_itself {
+    std::byte* of(int);
+    void notify(int);
+    template <class Done> void wait(int, Done, std::chrono::milliseconds);
+};
+struct segment_fixed_in_place {
+    segment_fixed_in_place(segment_fixed_in_place&&) = delete;
+    std::byte* of(int) const;
+    void notify(int);
+    template <class Done> void wait(int, Done, std::chrono::milliseconds);
+};
+
+/// A communicator with peer memory that is complete but for its segments.
+template <class Segment> struct peer_memory_sharing : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const;
+    Segment share(std::size_t);
+};
+struct peer_memory_without_reaches : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr bool one_address_space = false;
+    minimal_segment share(std::size_t);
+};
+struct peer_memory_with_changing_reach : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr bool one_address_space = false;
+    bool reaches(int);
+    minimal_segment share(std::size_t);
+};
+struct peer_memory_without_share : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const;
+};
+struct peer_memory_without_name : minimal_communicator {
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const;
+    minimal_segment share(std::size_t);
+};
+struct peer_memory_with_a_number_for_name : minimal_communicator {
+    static constexpr int memory_route = 3;
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const;
+    minimal_segment share(std::size_t);
+};
+struct peer_memory_without_address_space : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    bool reaches(int) const;
+    minimal_segment share(std::size_t);
+};
+struct peer_memory_with_a_number_for_address_space : minimal_communicator {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr int one_address_space = 1;
+    bool reaches(int) const;
+    minimal_segment share(std::size_t);
+};
+/// All that peer memory asks for, but no messages.
+struct peer_memory_alone {
+    static constexpr std::string_view memory_route = "near miss";
+    static constexpr bool one_address_space = false;
+    bool reaches(int) const;
+    minimal_segment share(std::size_t);
+};
+
+struct all_reduce_that_waits : minimal_communicator {
+    void all_reduce(void*, std::size_t, sdp::element_type);
+};
+struct all_reduce_of_bytes : minimal_communicator {
+    minimal_pending all_reduce(void*, std::size_t);
+};
+struct all_reduce_of_floats : minimal_communicator {
+    minimal_pending all_reduce(float*, std::size_t, sdp::element_type);
+};
+struct all_reduce_alone {
+    minimal_pending all_reduce(void*, std::size_t, sdp::element_type);
 };
 
 // [minimal policy]

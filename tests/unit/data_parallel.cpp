@@ -96,6 +96,15 @@ TEST_CASE("ranks that were built from different things all refuse, and say which
         CHECK(disagreement(odd, [](auto& d) { d.options.update = sdp::update_mode::owner_update; },
                   {"about the options", rank + " has update mode owner_update", "rank 0 has update mode average"})
             == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.route = sdp::route_choice::two_sided; },
+                  {"about the options", rank + " has route two-sided", "rank 0 has route fastest"})
+            == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.wire = sdp::wire_format::bf16; },
+                  {"about the options", rank + " has wire bf16", "rank 0 has wire as_is"})
+            == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.wire = sdp::wire_format::f16; },
+                  {"about the options", rank + " has wire f16", "rank 0 has wire as_is"})
+            == "");
         CHECK(
             disagreement(odd, [](auto& d) { d.options.bucket_bytes = 77; }, {"about the options", rank + " has bucket_bytes 77"})
             == "");
