@@ -182,9 +182,9 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
         return;
     CHECK(ran >= 200);
     for (const auto* counts : {&by_link, &by_route})
-        for (const auto& [what, times] : *counts) {
-            CAPTURE(what);
-            CHECK(times >= 20);
+        for (const auto& each_kind : *counts) {
+            CAPTURE(each_kind.first);
+            CHECK(each_kind.second >= 20);
         }
     CHECK(by_link.size() == 3);
     CHECK(by_route.size() == 4);

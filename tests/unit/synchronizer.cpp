@@ -791,9 +791,10 @@ TEST_CASE("a step allocates nothing, once the first ones are through")
             {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided})
             for (const auto wire : {sdp::wire_format::as_is, sdp::wire_format::bf16, sdp::wire_format::f16})
                 ways.push_back({update, route, wire});
-    for (const auto& [update, route, wire] : ways) {
-        CAPTURE(sdp::name_of(route));
-        CAPTURE(sdp::name_of(wire));
+    for (const auto& each : ways) {
+        CAPTURE(sdp::name_of(each.route));
+        CAPTURE(sdp::name_of(each.wire));
+        const auto update = each.update;
         // A pinned parameter makes all wait for all; the others have two, three and one trainers, and readers.
         sdp::model m;
         const auto g = m.add_group("neurons", 12);
@@ -809,13 +810,13 @@ TEST_CASE("a step allocates nothing, once the first ones are through")
         options.bucket_bytes = 1; // a bucket per parameter
         options.buckets_in_flight = 3;
         options.update = update;
-        options.route = route;
-        options.wire = wire;
+        options.route = each.route;
+        options.wire = each.wire;
         options.layout = sdp::value_layout::split;
 
         std::array<std::atomic<int>, 4> waiting {};
         std::array<long, 4> made {-1, -1, -1, -1};
-        run(s, options, [&, update = update](worker& w) {
+        run(s, options, [&](worker& w) {
             const auto me = static_cast<std::size_t>(w.rank());
             std::vector<float> shard(static_cast<std::size_t>(w.sync.owned_elements()));
             // In two first steps one worker comes late, when all others have as many exchanges under way as there may be.

@@ -58,7 +58,6 @@ constexpr format bf16 {8, 7}, f16 {5, 10};
 class nearest {
 public:
     explicit nearest(format f)
-        : format_(f)
     {
         for (unsigned bits = 0; bits <= f.infinity(); ++bits)
             values_.push_back(bits < f.infinity() ? f.value(bits) : std::ldexp(1.0, f.bias() + 1));
@@ -91,7 +90,6 @@ private:
         return up < down || (up == down && above % 2 == 0) ? above : above - 1;
     }
 
-    format format_;
     std::vector<double> values_; ///< not negative, by their bits
 };
 
