@@ -80,6 +80,7 @@ for run in $runs; do
     mpi 8 --holders 2,4,8,mixed --bytes $sizes --run-bytes 4096
     mpi 8 --holders 2,4 --bytes $largest --run-bytes 4096
     mpi 8 --holders 2,4,mixed --bytes $middle --run-bytes 4,256,64K
+    [ -n "$quick" ] || mpi 8 --holders 4 --bytes 256M --run-bytes 64K
     mpi 8 --holders 2,4 --layout llama-130m-neuron --scale $scale
     mpi 8 --holders 2,4 --layout llama-130m-block --scale $scale
     threads --holders 2,4,8,mixed --bytes 64K --run-bytes 256

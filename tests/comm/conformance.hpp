@@ -429,8 +429,7 @@ template <sdp::peer_memory C> void peers_reach_memory(C c)
     };
     const auto say = [&](std::size_t n, std::uint64_t what) {
         counter(segments[n].of(c.rank())).store(what, std::memory_order_release);
-        for (const auto peer : peers)
-            segments[n].notify(static_cast<int>(peer));
+        segments[n].notify();
     };
     const auto hear = [&](std::size_t n, std::size_t rank, std::uint64_t what) {
         segments[n].wait(
@@ -488,7 +487,7 @@ template <sdp::peer_memory C> void late_in_memory(C c)
     };
     const auto say = [&] {
         counter(segment.of(c.rank())).store(1, std::memory_order_release);
-        segment.notify(other);
+        segment.notify();
     };
     if (c.rank() == 0) {
         CHECK(refuses<sdp::timeout_error>([&] { segment.wait(1, said, 30ms); }, {"rank 0", "rank 1", "30 ms"}));

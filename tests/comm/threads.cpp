@@ -261,7 +261,7 @@ TEST_CASE("a peer that has left brings nothing about in memory any more, but wha
         if (c.rank() == 1) {
             reinterpret_cast<std::uint64_t*>(mine)[1] = 77;
             conformance::counter(mine).store(1, std::memory_order_release);
-            segment.notify(0);
+            segment.notify();
             return; // its handle on the memory goes, the memory does not
         }
         const auto said = [&](std::uint64_t what) {

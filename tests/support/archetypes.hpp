@@ -165,7 +165,7 @@ struct minimal_segment {
     {
     }
     std::byte* of(int) const { return lines[0].bytes; }
-    void notify(int) { }
+    void notify() { }
     template <class Done> void wait(int, Done done, std::chrono::milliseconds)
     {
         while (!done()) { }
@@ -197,7 +197,7 @@ struct minimal_all_reduce : minimal_communicator {
 // [minimal all-reduce]
 
 struct segment_without_of {
-    void notify(int);
+    void notify();
     template <class Done> void wait(int, Done, std::chrono::milliseconds);
 };
 struct segment_without_notify {
@@ -206,27 +206,27 @@ struct segment_without_notify {
 };
 struct segment_without_wait {
     std::byte* of(int) const;
-    void notify(int);
+    void notify();
 };
 struct segment_without_limit {
     std::byte* of(int) const;
-    void notify(int);
+    void notify();
     template <class Done> void wait(int, Done);
 };
 struct segment_of_void {
     void* of(int) const;
-    void notify(int);
+    void notify();
     template <class Done> void wait(int, Done, std::chrono::milliseconds);
 };
 struct segment_that_changes_itself {
     std::byte* of(int);
-    void notify(int);
+    void notify();
     template <class Done> void wait(int, Done, std::chrono::milliseconds);
 };
 struct segment_fixed_in_place {
     segment_fixed_in_place(segment_fixed_in_place&&) = delete;
     std::byte* of(int) const;
-    void notify(int);
+    void notify();
     template <class Done> void wait(int, Done, std::chrono::milliseconds);
 };
 
