@@ -5,6 +5,7 @@
 /// comm/mpi.hpp, adapters/torch.hpp.
 
 #include <sdp/comm/communicator.hpp>
+#include <sdp/comm/route_costs.hpp>
 #include <sdp/comm/threads.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/diagnostics.hpp>

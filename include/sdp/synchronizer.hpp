@@ -9,6 +9,7 @@
 
 #include <sdp/detail/exchange_engine.hpp>
 #include <sdp/detail/owned_shard.hpp>
+#include <sdp/detail/progress_thread.hpp>
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
@@ -44,7 +45,13 @@ public:
         for (std::size_t b = 0; b < missing_.size(); ++b)
             for (const auto p : engine_.buckets()[b].parameters)
                 bucket_of_[p] = b;
+        if (options_.progress_thread)
+            thread_.start([this] {
+                engine_.progress();
+                return engine_.under_way();
+            });
     }
+    ~synchronizer() { thread_.stop(); } // before anything that it uses goes
 
     // The control star and a pause refer to this object.
     synchronizer(const synchronizer&) = delete;
@@ -108,6 +115,7 @@ public:
     /// @throws sdp::error, on all ranks, on a weight that is negative or not finite, or if all are 0
     void begin_step(double weight)
     {
+        const auto lock = thread_.lock();
         if (sync_paused_)
             return;
         if (open_)
@@ -130,6 +138,7 @@ public:
     /// @throws sdp::error if it was ready before in this step, or has no bound gradient
     void ready(parameter_id id)
     {
+        const auto lock = thread_.lock();
         if (sync_paused_ || !subnetwork_.trains(known(id)))
             return;
         bound_gradient(id);
@@ -139,6 +148,7 @@ public:
     /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
     template <viewable T> void ready(parameter_id id, const T& gradient)
     {
+        const auto lock = thread_.lock();
         if (sync_paused_ || !subnetwork_.trains(known(id)))
             return;
         const auto view = checked_gradient(view_of(gradient), id);
@@ -151,6 +161,7 @@ public:
     /// Pushes what is under way; never waits. Communicators without a progress of their own move only in calls like this.
     void progress()
     {
+        const auto lock = thread_.lock();
         if (open_ && !sync_paused_)
             engine_.progress();
     }
@@ -159,6 +170,7 @@ public:
     /// @throws sdp::error naming a parameter that was not ready
     void finish()
     {
+        const auto lock = thread_.lock();
         if (sync_paused_)
             return;
         if (!open_)
@@ -189,6 +201,7 @@ public:
     /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
     [[nodiscard]] double gradient_norm()
     {
+        const auto lock = thread_.lock();
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         const auto parameters = static_cast<double>(model_.parameters().size());
@@ -223,6 +236,7 @@ public:
     /// @throws sdp::error if values that take part are not bound
     void publish_values()
     {
+        const auto lock = thread_.lock();
         for (std::size_t p = 0; p < model_.parameters().size(); ++p)
             for (const auto& piece : plan().of(p))
                 if (takes_part(piece))
@@ -283,6 +297,7 @@ public:
     {
         if (values.empty())
             return;
+        const auto lock = thread_.lock();
         star_.gather(0, std::span<const double>(values), gathered_);
         if (rank() == 0)
             for (std::size_t i = 0; i < values.size(); ++i) {
@@ -298,6 +313,7 @@ public:
     /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
     template <viewable T> void assemble(parameter_id id, int root, const T& full)
     {
+        const auto lock = thread_.lock();
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
         const auto whole = rank() == root ? checked(view_of(full), known(id), model_[id].shape, "full tensor") : tensor_view {};
@@ -392,6 +408,8 @@ private:
         --missing_[bucket_of_[index_of(id)]];
         launch_complete();
         engine_.progress();
+        if (engine_.under_way())
+            thread_.wake();
     }
 
     void launch_complete()
@@ -443,6 +461,7 @@ private:
     int sync_paused_ = 0;
     bool open_ = false;
     bool finished_ = false; ///< some step was
+    detail::progress_thread thread_; ///< last, so that it ends first
 };
 
 } // namespace sdp

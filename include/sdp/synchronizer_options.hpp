@@ -3,9 +3,11 @@
 /// @file
 /// @brief What can be chosen about a step, and what is counted in it.
 
+#include <sdp/comm/route_costs.hpp>
 #include <sdp/subnetwork.hpp>
 
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -26,7 +28,7 @@ enum class update_mode : std::uint8_t {
 
 /// Which way the gradients go. All but `native` give the same bits.
 enum class route_choice : std::uint8_t {
-    fastest, ///< memory where all holders reach each other's, else messages
+    fastest, ///< what `costs` say of memory, where all holders reach each other's, and of messages
     two_sided, ///< messages to the owner, which sums and sends the mean back
     swap, ///< the same, but where k = 2 the two send each other everything at once
     memory, ///< as `fastest`, but an error where the communicator knows no peer memory
@@ -63,7 +65,7 @@ enum class wire_format : std::uint8_t {
     return wire == wire_format::bf16 ? "bf16" : wire == wire_format::f16 ? "f16" : "as_is";
 }
 
-/// Choices that all ranks make alike, except `buckets_in_flight`, `timeout` and `layout`.
+/// Choices that all ranks make alike, except `buckets_in_flight`, `timeout`, `layout` and `progress_thread`.
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
     update_mode update = update_mode::average;
@@ -72,10 +74,15 @@ struct synchronizer_options {
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
     value_layout layout = value_layout::whole;
     route_choice route = route_choice::fastest;
+    route_costs costs {}; ///< what `fastest` goes by
     wire_format wire = wire_format::as_is;
     /// Gradients lie in memory that the library provides and peers reach: `synchronizer::gradient_memory`. For communicators that
     /// reach each other's memory by a segment, such as MPI's, so that nothing is copied there.
     bool shared_gradients = false;
+    /// A thread of the library's own makes progress between `ready` and `finish`, for hosts that call too seldom. The
+    /// communicator is then used by several threads, one at a time: MPI has to be initialised with MPI_THREAD_SERIALIZED, and the
+    /// host does not use the same communicator meanwhile.
+    bool progress_thread = false;
 };
 
 /// What goes one way.
@@ -119,6 +126,10 @@ namespace detail {
             fail("bucket_bytes is 0; expected at least 1");
         if (options.buckets_in_flight < 1)
             fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
+        for (const double cost : {options.costs.messages.round_us, options.costs.messages.byte_ns, options.costs.memory.round_us,
+                 options.costs.memory.byte_ns})
+            if (!(cost >= 0) || !std::isfinite(cost))
+                fail("one of the route costs is ", cost, "; expected a finite number of at least 0");
         if (options.timeout <= std::chrono::milliseconds::zero())
             fail("timeout is ", options.timeout.count(), " ms; expected more than 0");
     }

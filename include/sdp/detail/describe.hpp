@@ -35,7 +35,9 @@ namespace sdp::detail {
 {
     return text("normalizer ", o.normalizer == normalizer::holders ? "holders" : "world", "\nupdate mode ",
         o.update == update_mode::average ? "average" : "owner_update", "\nbucket_bytes ", o.bucket_bytes, "\nroute ",
-        name_of(o.route), "\nwire ", name_of(o.wire), "\nshared_gradients ", o.shared_gradients ? "yes" : "no", "\n");
+        name_of(o.route), "\nwire ", name_of(o.wire), "\nshared_gradients ", o.shared_gradients ? "yes" : "no", "\nroute costs ",
+        o.costs.messages.round_us, " ", o.costs.messages.byte_ns, " ", o.costs.memory.round_us, " ", o.costs.memory.byte_ns,
+        "\n");
 }
 
 /// Texts by number, each made when it is first asked for: units are many, holder sets few.

@@ -74,6 +74,8 @@ public:
     [[nodiscard]] const overlap_plan& plan() const noexcept { return plan_; }
     [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buckets_; }
     [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
+    /// Whether a started bucket is not done.
+    [[nodiscard]] bool under_way() const noexcept { return oldest_ < launched_; }
     [[nodiscard]] C& comm() noexcept { return comm_; }
     [[nodiscard]] const traffic& sent() const noexcept { return sent_; }
     /// Bytes that gradients and values are packed into.

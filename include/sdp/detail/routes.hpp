@@ -34,8 +34,23 @@ template <communicator C>
     return false;
 }
 
-/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are and on options
-/// that are the same everywhere.
+/// Whether the trainers of a class had better meet in memory, if they can. All of them come to the same answer: the elements of a
+/// class are counted over the whole model.
+[[nodiscard]] inline bool memory_is_faster(const holder_class& c, route messages, const route_costs& costs)
+{
+    constexpr double element = 4; // bytes; of f64 both sides take twice as long
+    const auto k = static_cast<double>(c.trainers.size());
+    const double bytes = static_cast<double>(c.elements) * element;
+    const auto time = [](const route_cost& cost, double rounds, double moved) {
+        return rounds * cost.round_us + moved * cost.byte_ns * 1e-3;
+    };
+    const double by_messages
+        = messages == route::swap ? time(costs.messages, 1, bytes) : time(costs.messages, 2, 2 * (k - 1) / k * bytes);
+    return time(costs.memory, 2, 2 * bytes) <= by_messages;
+}
+
+/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are, how many
+/// elements they share, and options that are the same everywhere.
 template <communicator C>
 [[nodiscard]] std::vector<route> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {
@@ -53,6 +68,7 @@ template <communicator C>
             : route::two_sided;
         if constexpr (peer_memory<C>)
             if (may_share_memory(plan, comm, options)
+                && (options.route != route_choice::fastest || memory_is_faster(c, messages, options.costs))
                 && std::ranges::all_of(c.trainers, [&](int rank) { return comm.reaches(rank); }))
                 return route::memory;
         return messages;

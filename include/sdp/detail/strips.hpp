@@ -113,9 +113,10 @@ public:
         // Short runs of many classes share cache lines and pages, so the strips of a box take turns; from what all workers know.
         constexpr std::uint64_t short_run = 1024, block = 32768; // elements
         const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
-        constexpr std::uint64_t most_blocks = 1024;
+        constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // not so many pieces that the plan outgrows its runs
         if (row < short_run * residency_.runs(split.back().group).size())
-            whole.block_rows = std::max({block / row, (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
+            whole.block_rows = std::max({block / row, least_piece * count_sets(split.back().group) / row,
+                (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
 
         std::vector<strip> boxes {whole};
         for (std::size_t i = 0; i + 1 < split.size(); ++i) {
@@ -208,7 +209,23 @@ private:
         return s.all ? all : std::span<const residency::run>(s.kept);
     }
 
+    /// Different residents on the axis of a group.
+    [[nodiscard]] std::uint64_t count_sets(group_id id)
+    {
+        auto& s = sifted_[index_of(id)];
+        if (s.sets == 0) {
+            std::vector<bool> met(classes_.size(), false);
+            for (const auto& run : residency_.runs(id))
+                if (!met[run.residents]) {
+                    met[run.residents] = true;
+                    ++s.sets;
+                }
+        }
+        return s.sets;
+    }
+
     struct sifted_runs {
+        std::uint64_t sets = 0; ///< once counted
         bool done = false;
         bool all = false; ///< nothing was dropped, and so nothing is kept
         std::vector<residency::run> kept;

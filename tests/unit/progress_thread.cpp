@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <support/delayed_communicator.hpp>
+
+#include <sdp/comm/threads.hpp>
+#include <sdp/data_parallel.hpp>
+#include <sdp/masking/forward.hpp>
+#include <sdp/partition/neuron.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The gradients after some steps of a worker that computes for a while between one `ready` and the next.
+template <class C> std::vector<float> train(C comm, bool with_thread, sdp::wire_format wire)
+{
+    sdp::model m;
+    const auto g = m.add_group("neurons", 8);
+    for (int p = 0; p < 6; ++p)
+        m.add_parameter("matrix " + std::to_string(p), {8, 40}, {.axes = {{0, g}}});
+    sdp::synchronizer_options options;
+    options.bucket_bytes = 1;
+    options.buckets_in_flight = 2;
+    options.wire = wire;
+    options.progress_thread = with_thread;
+    options.timeout = 1min;
+    sdp::data_parallel net(m, sdp::neuron_partition {.coverage = 0.75}, sdp::forward_masking {}, std::move(comm), options);
+    std::vector<std::vector<float>> gradients;
+    for (int step = 0; step < 3; ++step) {
+        gradients.resize(m.parameters().size());
+        for (std::size_t p = gradients.size(); p-- > 0;) {
+            const auto id = sdp::parameter_id(p);
+            gradients[p].resize(static_cast<std::size_t>(net.subnetwork().shape(id).product()));
+            for (std::size_t i = 0; i < gradients[p].size(); ++i)
+                gradients[p][i]
+                    = static_cast<float>((i * 37 + p * 11 + static_cast<std::size_t>(net.rank() * 5 + step)) % 101) / 7;
+            net.ready(id, gradients[p]);
+            std::this_thread::sleep_for(1ms);
+        }
+        net.finish();
+        static_cast<void>(net.gradient_norm());
+    }
+    std::vector<float> out;
+    for (const auto& each : gradients)
+        out.insert(out.end(), each.begin(), each.end());
+    return out;
+}
+
+template <class Make> void same_with_and_without(Make make)
+{
+    for (const auto wire : {sdp::wire_format::as_is, sdp::wire_format::bf16}) {
+        std::vector<std::vector<float>> without(4), with(4);
+        sdp::run_workers(4, [&](sdp::thread_communicator comm) {
+            const auto rank = static_cast<std::size_t>(comm.rank());
+            without[rank] = train(make(comm), false, wire);
+            with[rank] = train(make(comm), true, wire);
+        });
+        CHECK(with == without);
+    }
+}
+
+} // namespace
+
+TEST_CASE("a thread that makes progress does not show in the result")
+{
+    same_with_and_without([](sdp::thread_communicator comm) { return comm; });
+    same_with_and_without([](sdp::thread_communicator comm) { return support::delayed_communicator(comm, {.latency = 300us}); });
+}
