@@ -35,13 +35,13 @@ public:
         , star_(engine_.comm(), options.timeout)
     {
         const std::size_t count = model_.parameters().size();
-        engine_.gradients.resize(count);
-        engine_.values.resize(count);
+        engine_.work().gradients.resize(count);
+        engine_.work().values.resize(count);
         is_ready_.assign(count, false);
         bucket_of_.resize(count);
         missing_.resize(engine_.buckets().size());
         for (std::size_t p = 0; p < count; ++p)
-            engine_.values[p].resize(subnetwork_.slabs(parameter_id(p)).size());
+            engine_.work().values[p].resize(subnetwork_.slabs(parameter_id(p)).size());
         for (std::size_t b = 0; b < missing_.size(); ++b)
             for (const auto p : engine_.buckets()[b].parameters)
                 bucket_of_[p] = b;
@@ -75,7 +75,7 @@ public:
         if (slab >= slabs.size())
             detail::fail("parameter '", name(id), "' has ", slabs.size(), " local tensors on rank ", rank(), "; number ", slab,
                 " was bound");
-        engine_.values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "value");
+        engine_.work().values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "value");
     }
 
     /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
@@ -84,7 +84,7 @@ public:
     {
         if (!subnetwork_.trains(known(id)))
             detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
-        engine_.gradients[index_of(id)] = checked_gradient(view_of(gradient), id);
+        engine_.work().gradients[index_of(id)] = checked_gradient(view_of(gradient), id);
     }
 
     /// With `shared_gradients`: where the gradient of a parameter is to be, as a contiguous tensor of its shape. The memory is
@@ -100,7 +100,7 @@ public:
         out.shape = subnetwork_.shape(id);
         out.strides = row_major_strides(out.shape);
         out.type = model_[id].type();
-        out.data = engine_.gradient_memory(index_of(id));
+        out.data = engine_.work().gradient_memory(index_of(id));
         if (out.data == nullptr) {
             own_gradients_.resize(model_.parameters().size());
             auto& memory = own_gradients_[index_of(id)];
@@ -154,7 +154,7 @@ public:
         const auto view = checked_gradient(view_of(gradient), id);
         if (open_ && is_ready_[index_of(id)])
             mark(id); // throws before the view is changed
-        engine_.gradients[index_of(id)] = view;
+        engine_.work().gradients[index_of(id)] = view;
         mark(id);
     }
 
@@ -205,7 +205,7 @@ public:
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         const auto parameters = static_cast<double>(model_.parameters().size());
-        const auto [sum, culprit] = engine_.owned_square_norm();
+        const auto [sum, culprit] = engine_.work().owned_square_norm();
         const double mine[] {sum, static_cast<double>(culprit)};
         star_.gather(0, std::span<const double>(mine), gathered_);
         struct {
@@ -325,9 +325,9 @@ public:
     [[nodiscard]] traffic step_traffic() const noexcept { return engine_.sent() - step_start_; }
     [[nodiscard]] const traffic& total_traffic() const noexcept { return engine_.sent(); }
     /// The ways that this worker's gradients go, and how much goes each.
-    [[nodiscard]] std::vector<route_use> routes() const { return engine_.routes(); }
+    [[nodiscard]] std::vector<route_use> routes() const { return engine_.work().routes(); }
     /// Bytes that gradients and values are packed into.
-    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.work().buffer_bytes(); }
 
 private:
     [[nodiscard]] static int checked(const model& m, const C& comm, const residency& r, const synchronizer_options& options)
@@ -372,7 +372,7 @@ private:
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
     {
         const auto out = checked(view, id, subnetwork_.shape(id), "gradient");
-        if (engine_.must_be_shared(index_of(id)) && out.data != engine_.gradient_memory(index_of(id)))
+        if (engine_.work().must_be_shared(index_of(id)) && out.data != engine_.work().gradient_memory(index_of(id)))
             detail::fail("parameter '", name(id), "': with shared_gradients, the gradient on rank ", rank(),
                 " must lie in gradient_memory; a tensor elsewhere was given");
         return out;
@@ -427,7 +427,7 @@ private:
 
     const tensor_view& bound_gradient(parameter_id id) const
     {
-        const auto& view = engine_.gradients[index_of(id)];
+        const auto& view = engine_.work().gradients[index_of(id)];
         if (view.data == nullptr)
             detail::fail(
                 "no gradient is bound for parameter '", name(id), "' on rank ", rank(), "; bind one or pass it to ready");
@@ -436,7 +436,7 @@ private:
 
     [[nodiscard]] const tensor_view& bound_values(parameter_id id, std::size_t slab) const
     {
-        const auto& view = engine_.values[index_of(id)][slab];
+        const auto& view = engine_.work().values[index_of(id)][slab];
         if (view.data == nullptr)
             detail::fail("the values of parameter '", name(id), "' (local tensor ", slab, ") are not bound on rank ", rank(),
                 "; bind them first");
