@@ -21,20 +21,22 @@ cmake --build --preset $(1) -j $(JOBS)
 ctest --preset $(1) -j $(JOBS)
 endef
 
-.PHONY: help test dev asan tsan clang bench performance quickstart docs
+.PHONY: help test nightly dev asan tsan clang bench performance quickstart docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
 
 help:
-	@echo "make test        installs, builds and runs all tests, also under the sanitizers"
+	@echo "make test        installs, builds and runs all tests, also with ASan and UBSan"
+	@echo "make nightly     that, and with TSan"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
 	@echo "make dev | asan | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
 	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
 	@echo "make docs        the reference of the public headers, as HTML"
 
-test: dev asan tsan
+test: dev asan
+nightly: test tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(trainer) doxygen)

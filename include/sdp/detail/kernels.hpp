@@ -200,7 +200,7 @@ public:
     }
 
     /// Copies the next `n` elements to consecutive `out`.
-    template <class Walker, class To> void gather(Walker& walker, std::size_t n, To* out) const
+    template <class Walker, class To> [[gnu::noinline]] void gather(Walker& walker, std::size_t n, To* out) const
     {
         auto* to = &out;
         for_each_stretch(walker, n, [to](const T* from, index_t step, std::size_t count) {
@@ -214,7 +214,7 @@ public:
     }
 
     /// Copies consecutive `in` to the next `n` elements.
-    template <class Walker, class From> void scatter(Walker& walker, std::size_t n, const From* in) const
+    template <class Walker, class From> [[gnu::noinline]] void scatter(Walker& walker, std::size_t n, const From* in) const
     {
         auto* from = &in;
         for_each_stretch(walker, n, [from](T* to, index_t step, std::size_t count) {

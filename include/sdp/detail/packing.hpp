@@ -32,7 +32,8 @@ public:
 
     /// `places[i]` is where the `i`-th piece of the parameter goes, as elements of type W, or null if it stays.
     template <class T, class W>
-    void gather(const overlap_plan& plan, std::size_t parameter, const tensor_view& from, std::span<void* const> places)
+    [[gnu::noinline]] void gather(
+        const overlap_plan& plan, std::size_t parameter, const tensor_view& from, std::span<void* const> places)
     {
         const local_tensor<T> local(from);
         for_each_group(
@@ -48,7 +49,8 @@ public:
 
     /// The way back.
     template <class T, class W>
-    void scatter(const overlap_plan& plan, std::size_t parameter, const tensor_view& to, std::span<void* const> places)
+    [[gnu::noinline]] void scatter(
+        const overlap_plan& plan, std::size_t parameter, const tensor_view& to, std::span<void* const> places)
     {
         const local_tensor<T> local(to);
         for_each_group(

@@ -38,20 +38,17 @@ public:
             for (auto& s : sides) {
                 if (weighted && s.weight == 0) {
                     skip(s, n);
-                } else if (weighted) {
-                    const T w = s.weight;
-                    if (first)
-                        read(s, n, [w](T&, T x) { return w * x; });
-                    else
-                        read(s, n, [w](T& sum, T x) { return sum + w * x; });
-                    first = false;
-                } else {
-                    if (first)
-                        read(s, n, [](T&, T x) { return x; });
-                    else
-                        read(s, n, [](T& sum, T x) { return sum + x; });
-                    first = false;
+                    continue;
                 }
+                if (weighted) { // rare, so one more copy
+                    load(s, n, weighted_);
+                    weigh(s.weight, n, first);
+                } else if (first) {
+                    load(s, n, sum_);
+                } else {
+                    add(s, n);
+                }
+                first = false;
             }
             T* const sum = sum_;
             if (first)
@@ -69,42 +66,60 @@ public:
     }
 
 private:
-    /// Elements are read before any is written, so a packed side moves on only when it is written.
-    template <class Op> void read(side<T, W>& s, std::size_t n, Op op)
+    // Elements are read before any is written, so a packed side moves on only when it is written. Each of these is compiled once
+    // for all callers: they work on a tile, beside which a call is nothing, and inlined they would take compilers minutes.
+    [[gnu::noinline]] void load(side<T, W>& s, std::size_t n, T* to)
+    {
+        if (s.packed != nullptr) {
+            copy_run(static_cast<const W*>(s.packed), n, to);
+            return;
+        }
+        s.tensor->gather(*s.in, n, to);
+        if constexpr (!std::is_same_v<T, W>)
+            for_each_index(n, [=](std::size_t i) { to[i] = rounded<W>(to[i]); });
+    }
+
+    [[gnu::noinline]] void add(side<T, W>& s, std::size_t n)
     {
         T* sum = sum_;
         if (s.packed != nullptr) {
-            add(static_cast<const W*>(s.packed), n, sum, op);
+            add_run(static_cast<const W*>(s.packed), n, sum);
             return;
         }
         auto* at = &sum;
-        s.tensor->for_each_stretch_ahead(*s.in, n, [at, op](const T* from, index_t step, std::size_t count) {
+        s.tensor->for_each_stretch_ahead(*s.in, n, [at](const T* from, index_t step, std::size_t count) {
             if (step == 1)
-                add(from, count, *at, op);
+                add_run(from, count, *at);
             else
                 for (std::size_t i = 0; i < count; ++i)
-                    (*at)[i] = op((*at)[i], rounded<W>(from[static_cast<index_t>(i) * step]));
+                    (*at)[i] += rounded<W>(from[static_cast<index_t>(i) * step]);
             *at += count;
         });
     }
 
-    template <class From, class Op> static void add(const From* __restrict from, std::size_t n, T* __restrict sum, Op op)
+    template <class From> static void add_run(const From* __restrict from, std::size_t n, T* __restrict sum)
     {
         for_each_index(n, [=](std::size_t i) {
             if constexpr (std::is_same_v<From, W>)
-                sum[i] = op(sum[i], convert<T>(from[i]));
+                sum[i] += convert<T>(from[i]);
             else
-                sum[i] = op(sum[i], rounded<W>(from[i]));
+                sum[i] += rounded<W>(from[i]);
         });
     }
 
-    void skip(side<T, W>& s, std::size_t n)
+    [[gnu::noinline]] void weigh(T weight, std::size_t n, bool first)
+    {
+        for (std::size_t i = 0; i < n; ++i)
+            sum_[i] = first ? weight * weighted_[i] : sum_[i] + weight * weighted_[i];
+    }
+
+    [[gnu::noinline]] void skip(side<T, W>& s, std::size_t n)
     {
         if (s.packed == nullptr)
             s.tensor->for_each_stretch(*s.in, n, [](const T*, index_t, std::size_t) {});
     }
 
-    void write(side<T, W>& s, std::size_t n)
+    [[gnu::noinline]] void write(side<T, W>& s, std::size_t n)
     {
         if (s.packed != nullptr) {
             copy_run(static_cast<const T*>(sum_), n, s.packed);
@@ -115,6 +130,7 @@ private:
     }
 
     alignas(64) T sum_[tile];
+    alignas(64) T weighted_[tile];
 };
 
 } // namespace sdp::detail
