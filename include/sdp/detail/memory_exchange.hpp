@@ -268,12 +268,14 @@ public:
     }
 
     /// Finds a source's elements of a parameter; once it has exposed them. `packed` is where it packed the next ones, if it did.
-    template <class T, class W> void locate(std::uint32_t peer, std::size_t parameter, W* packed, memory_source<T, W>& out) const
+    template <class T, class W> void locate(std::uint32_t peer, std::size_t parameter, W* packed, memory_source<T, W>& out)
     {
         out.packed = packed;
-        const auto& r = remotes_[peer];
+        auto& r = remotes_[peer];
         if (r.head->views == 0)
             return;
+        if (r.first_piece == nullptr)
+            find_plan(r);
         out.view = reinterpret_cast<const tensor_view*>(r.base + r.head->views)[parameter];
         if (out.view.data == nullptr)
             return;
@@ -329,6 +331,17 @@ private:
         owned_from_.push_back(owned_.size());
     }
 
+    /// Only while the peer is held: with one address space its plan goes when it does.
+    static void find_plan(remote& r)
+    {
+        r.arrays.pieces = r.template array<overlap_piece>(r.head->pieces);
+        r.arrays.patterns = r.template array<overlap_plan::pattern>(r.head->patterns);
+        r.arrays.runs = r.template array<pattern_run>(r.head->runs);
+        r.first_piece = r.template array<std::size_t>(r.head->first_piece);
+        const auto* const from = r.template array<std::size_t>(r.head->owned_from) + r.me;
+        r.mine = {r.template array<std::uint32_t>(r.head->owned) + from[0], from[1] - from[0]};
+    }
+
     [[nodiscard]] std::size_t slot(std::size_t b) const noexcept { return slots_ > 0 ? slots_at_ + b % slots_ * slot_bytes_ : 0; }
 
     [[nodiscard]] static std::atomic_ref<std::uint64_t> counter(std::byte* base, std::size_t number) noexcept
@@ -365,14 +378,6 @@ private:
         r.me = static_cast<std::size_t>(std::lower_bound(ranks, ranks + head->peer_count, rank_) - ranks);
         r.head = head;
         r.base = base;
-        if (head->views != 0) {
-            r.arrays.pieces = r.template array<overlap_piece>(head->pieces);
-            r.arrays.patterns = r.template array<overlap_plan::pattern>(head->patterns);
-            r.arrays.runs = r.template array<pattern_run>(head->runs);
-            r.first_piece = r.template array<std::size_t>(head->first_piece);
-            const auto* const from = r.template array<std::size_t>(head->owned_from) + r.me;
-            r.mine = {r.template array<std::uint32_t>(head->owned) + from[0], from[1] - from[0]};
-        }
         return true;
     }
 
