@@ -7,9 +7,11 @@
 /// computes on. After `finish()` each gradient holds the mean over its holders. Results do not depend on bucket size,
 /// timing, route or communicator: every sum runs over the trainers in rank order (but for `route_choice::native`).
 
+#include <sdp/detail/bound_tensors.hpp>
 #include <sdp/detail/exchange_engine.hpp>
-#include <sdp/detail/owned_shard.hpp>
+#include <sdp/detail/global_sums.hpp>
 #include <sdp/detail/progress_thread.hpp>
+#include <sdp/detail/readiness.hpp>
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
@@ -29,22 +31,12 @@ public:
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
-        , gradient_bytes_(bytes_of_gradients())
+        , tensors_(model_, subnetwork_)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
-              std::move(comm), options, gradient_bytes_)
-        , star_(engine_.comm(), options.timeout)
+              std::move(comm), tensors_, options, bytes_of_gradients())
+        , sums_(engine_.comm(), options.timeout)
+        , readiness_(model_, subnetwork_, engine_.buckets())
     {
-        const std::size_t count = model_.parameters().size();
-        engine_.work().gradients.resize(count);
-        engine_.work().values.resize(count);
-        is_ready_.assign(count, false);
-        bucket_of_.resize(count);
-        missing_.resize(engine_.buckets().size());
-        for (std::size_t p = 0; p < count; ++p)
-            engine_.work().values[p].resize(subnetwork_.slabs(parameter_id(p)).size());
-        for (std::size_t b = 0; b < missing_.size(); ++b)
-            for (const auto p : engine_.buckets()[b].parameters)
-                bucket_of_[p] = b;
         if (options_.progress_thread)
             thread_.start([this] {
                 engine_.progress();
@@ -53,7 +45,7 @@ public:
     }
     ~synchronizer() { thread_.stop(); } // before anything that it uses goes
 
-    // The control star and a pause refer to this object.
+    // Its parts refer to each other.
     synchronizer(const synchronizer&) = delete;
     synchronizer& operator=(const synchronizer&) = delete;
 
@@ -71,20 +63,17 @@ public:
     /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
     template <viewable T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
     {
-        const auto slabs = subnetwork_.slabs(known(id));
-        if (slab >= slabs.size())
-            detail::fail("parameter '", name(id), "' has ", slabs.size(), " local tensors on rank ", rank(), "; number ", slab,
-                " was bound");
-        engine_.work().values[index_of(id)][slab] = checked(view_of(values), id, slabs[slab].shape, "value");
+        tensors_.bind_value(id, slab, view_of(values));
     }
 
     /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
     /// @throws sdp::error as `bind`, or if this rank does not train the parameter
     template <viewable T> void bind_gradient(parameter_id id, const T& gradient)
     {
-        if (!subnetwork_.trains(known(id)))
-            detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
-        engine_.work().gradients[index_of(id)] = checked_gradient(view_of(gradient), id);
+        if (!subnetwork_.trains(tensors_.known(id)))
+            detail::fail(
+                "parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
+        tensors_.set_gradient(id, checked_gradient(view_of(gradient), id));
     }
 
     /// With `shared_gradients`: where the gradient of a parameter is to be, as a contiguous tensor of its shape. The memory is
@@ -94,19 +83,13 @@ public:
     {
         if (!options_.shared_gradients)
             detail::fail("gradient_memory on rank ", rank(), " without the option shared_gradients; expected it to be set");
-        if (!subnetwork_.trains(known(id)))
-            detail::fail("parameter '", name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
+        if (!subnetwork_.trains(tensors_.known(id)))
+            detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
         tensor_view out;
         out.shape = subnetwork_.shape(id);
         out.strides = row_major_strides(out.shape);
         out.type = model_[id].type();
-        out.data = engine_.work().gradient_memory(index_of(id));
-        if (out.data == nullptr) {
-            own_gradients_.resize(model_.parameters().size());
-            auto& memory = own_gradients_[index_of(id)];
-            memory.resize(gradient_bytes_[index_of(id)]);
-            out.data = memory.data();
-        }
+        out.data = engine_.gradient_memory(index_of(id));
         return out;
     }
 
@@ -139,9 +122,9 @@ public:
     void ready(parameter_id id)
     {
         const auto lock = thread_.lock();
-        if (sync_paused_ || !subnetwork_.trains(known(id)))
+        if (sync_paused_ || !subnetwork_.trains(tensors_.known(id)))
             return;
-        bound_gradient(id);
+        static_cast<void>(tensors_.gradient(id));
         mark(id);
     }
 
@@ -149,12 +132,12 @@ public:
     template <viewable T> void ready(parameter_id id, const T& gradient)
     {
         const auto lock = thread_.lock();
-        if (sync_paused_ || !subnetwork_.trains(known(id)))
+        if (sync_paused_ || !subnetwork_.trains(tensors_.known(id)))
             return;
         const auto view = checked_gradient(view_of(gradient), id);
-        if (open_ && is_ready_[index_of(id)])
-            mark(id); // throws before the view is changed
-        engine_.work().gradients[index_of(id)] = view;
+        if (open_)
+            readiness_.require_first(id); // before the view is changed
+        tensors_.set_gradient(id, view);
         mark(id);
     }
 
@@ -175,12 +158,7 @@ public:
             return;
         if (!open_)
             open({});
-        for (std::size_t b = 0; b < missing_.size(); ++b)
-            if (missing_[b] > 0)
-                for (const auto p : engine_.buckets()[b].parameters)
-                    if (!is_ready_[p] && subnetwork_.trains(parameter_id(p)))
-                        detail::fail("parameter '", name(parameter_id(p)), "' was not ready on rank ", rank(),
-                            " when the step was finished; expected a gradient for every trained parameter");
+        readiness_.require_all();
         launch_complete();
         engine_.drain();
         open_ = false;
@@ -204,28 +182,12 @@ public:
         const auto lock = thread_.lock();
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
-        const auto parameters = static_cast<double>(model_.parameters().size());
-        const auto [sum, culprit] = engine_.work().owned_square_norm();
-        const double mine[] {sum, static_cast<double>(culprit)};
-        star_.gather(0, std::span<const double>(mine), gathered_);
-        struct {
-            double sum = 0;
-            double culprit = -1;
-            double rank = -1;
-        } total;
-        if (rank() == 0)
-            for (std::size_t r = 0; r < static_cast<std::size_t>(world()); ++r) {
-                total.sum += gathered_[2 * r];
-                if (total.rank < 0 && gathered_[2 * r + 1] < parameters) {
-                    total.culprit = gathered_[2 * r + 1];
-                    total.rank = static_cast<double>(r);
-                }
-            }
-        star_.broadcast(0, std::span(&total, 1));
-        engine_.count_control(detail::star_bytes(rank(), world(), sizeof mine, sizeof total));
+        std::uint64_t bytes = 0;
+        const auto total = sums_.add_up_squares(plan(), tensors_.gradients(), bytes);
+        engine_.count_control(bytes);
         if (total.rank >= 0)
             detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
-                name(parameter_id(static_cast<std::size_t>(total.culprit))),
+                tensors_.name(parameter_id(static_cast<std::size_t>(total.culprit))),
                 "' has a NaN or infinite mean gradient among the elements that rank ", static_cast<int>(total.rank),
                 " owns; expected finite gradients");
         return std::sqrt(total.sum);
@@ -240,7 +202,7 @@ public:
         for (std::size_t p = 0; p < model_.parameters().size(); ++p)
             for (const auto& piece : plan().of(p))
                 if (takes_part(piece))
-                    static_cast<void>(bound_values(parameter_id(p), piece.slab));
+                    static_cast<void>(tensors_.value(parameter_id(p), piece.slab));
         engine_.publish_values();
     }
 
@@ -277,19 +239,19 @@ public:
     template <viewable T> void read_owned_gradients(const T& flat)
     {
         detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t) { return bound_gradient(id); });
+            [this](parameter_id id, std::size_t) { return tensors_.gradient(id); });
     }
     /// Copies the owned values to a flat tensor.
     template <viewable T> void read_owned_values(const T& flat)
     {
         detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t slab) { return bound_values(id, slab); });
+            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
     }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
     template <viewable T> void write_owned_values(const T& flat)
     {
         detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::to_tensors,
-            [this](parameter_id id, std::size_t slab) { return bound_values(id, slab); });
+            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
     }
 
     /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
@@ -298,15 +260,7 @@ public:
         if (values.empty())
             return;
         const auto lock = thread_.lock();
-        star_.gather(0, std::span<const double>(values), gathered_);
-        if (rank() == 0)
-            for (std::size_t i = 0; i < values.size(); ++i) {
-                values[i] = 0;
-                for (std::size_t r = 0; r < static_cast<std::size_t>(world()); ++r)
-                    values[i] += gathered_[r * values.size() + i];
-            }
-        star_.broadcast(0, values);
-        engine_.count_control(detail::star_bytes(rank(), world(), values.size_bytes(), values.size_bytes()));
+        engine_.count_control(sums_.add_up(values));
     }
 
     /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
@@ -316,18 +270,19 @@ public:
         const auto lock = thread_.lock();
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
-        const auto whole = rank() == root ? checked(view_of(full), known(id), model_[id].shape, "full tensor") : tensor_view {};
-        engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, known(id), root, whole, options_.timeout,
-            [&](std::size_t slab) { return bound_values(id, slab); }));
+        const auto whole = rank() == root ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor")
+                                          : tensor_view {};
+        engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout,
+            [&](std::size_t slab) { return tensors_.value(id, slab); }));
     }
 
     /// What was sent since the current or last step began, and since construction.
     [[nodiscard]] traffic step_traffic() const noexcept { return engine_.sent() - step_start_; }
     [[nodiscard]] const traffic& total_traffic() const noexcept { return engine_.sent(); }
     /// The ways that this worker's gradients go, and how much goes each.
-    [[nodiscard]] std::vector<route_use> routes() const { return engine_.work().routes(); }
+    [[nodiscard]] std::vector<route_use> routes() const { return engine_.routes(); }
     /// Bytes that gradients and values are packed into.
-    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.work().buffer_bytes(); }
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
 
 private:
     [[nodiscard]] static int checked(const model& m, const C& comm, const residency& r, const synchronizer_options& options)
@@ -335,49 +290,22 @@ private:
         detail::check(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
-        if (!peer_memory<C> && options.route == route_choice::memory)
-            detail::fail("route is memory, but the workers of this communicator do not reach each other's memory; expected a "
-                         "communicator that models peer_memory");
-        if (!native_all_reduce<C> && options.route == route_choice::native)
-            detail::fail("route is native, but this communicator has no all-reduce of its own; expected one that models "
-                         "native_all_reduce");
-        if (options.route == route_choice::native && options.wire != wire_format::as_is)
-            detail::fail("route is native and wire is ", name_of(options.wire),
-                "; the transport's own all-reduce sums elements as they "
-                "are, so expected as_is");
+        detail::check_route<C>(options);
         for (const auto& p : m.parameters())
             detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
         return comm.rank();
     }
 
-    [[nodiscard]] parameter_id known(parameter_id id) const
-    {
-        if (index_of(id) >= model_.parameters().size())
-            detail::fail("parameter number ", index_of(id), " was named, but the model has ", model_.parameters().size());
-        return id;
-    }
-    [[nodiscard]] const std::string& name(parameter_id id) const noexcept { return model_[id].name; }
-
-    /// Called on every step, so the sentence is put together only when it is needed.
-    [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
-    {
-        if (view.type != model_[id].type())
-            detail::fail("parameter '", name(id), "': the ", what, " on rank ", rank(), " has element type ", name_of(view.type),
-                "; expected ", name_of(model_[id].type()));
-        if (const auto fitting = detail::fit(view, shape))
-            return *fitting;
-        detail::fail_to_fit(view, shape, detail::text("parameter '", name(id), "': the ", what, " on rank ", rank()));
-    }
-
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
     {
-        const auto out = checked(view, id, subnetwork_.shape(id), "gradient");
-        if (engine_.work().must_be_shared(index_of(id)) && out.data != engine_.work().gradient_memory(index_of(id)))
-            detail::fail("parameter '", name(id), "': with shared_gradients, the gradient on rank ", rank(),
+        const auto out = tensors_.checked_gradient(view, id);
+        if (engine_.must_be_shared(index_of(id)) && out.data != engine_.gradient_memory(index_of(id)))
+            detail::fail("parameter '", tensors_.name(id), "': with shared_gradients, the gradient on rank ", rank(),
                 " must lie in gradient_memory; a tensor elsewhere was given");
         return out;
     }
 
+    /// By parameter; 0 if it is not trained.
     [[nodiscard]] std::vector<std::size_t> bytes_of_gradients() const
     {
         std::vector<std::size_t> out(model_.parameters().size(), 0);
@@ -391,9 +319,7 @@ private:
     {
         if (weights.empty())
             step_start_ = engine_.sent();
-        is_ready_.assign(is_ready_.size(), false);
-        for (std::size_t b = 0; b < missing_.size(); ++b)
-            missing_[b] = engine_.buckets()[b].trained;
+        readiness_.begin_step();
         engine_.begin_step(weights);
         open_ = true;
     }
@@ -402,10 +328,7 @@ private:
     {
         if (!open_)
             open({});
-        if (is_ready_[index_of(id)])
-            detail::fail("parameter '", name(id), "' was ready twice in one step on rank ", rank(), "; expected once");
-        is_ready_[index_of(id)] = true;
-        --missing_[bucket_of_[index_of(id)]];
+        readiness_.mark(id);
         launch_complete();
         engine_.progress();
         if (engine_.under_way())
@@ -414,7 +337,7 @@ private:
 
     void launch_complete()
     {
-        while (engine_.launched() < missing_.size() && missing_[engine_.launched()] == 0)
+        while (readiness_.complete(engine_.launched()))
             engine_.launch();
     }
 
@@ -425,37 +348,15 @@ private:
         return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
     }
 
-    const tensor_view& bound_gradient(parameter_id id) const
-    {
-        const auto& view = engine_.work().gradients[index_of(id)];
-        if (view.data == nullptr)
-            detail::fail(
-                "no gradient is bound for parameter '", name(id), "' on rank ", rank(), "; bind one or pass it to ready");
-        return view;
-    }
-
-    [[nodiscard]] const tensor_view& bound_values(parameter_id id, std::size_t slab) const
-    {
-        const auto& view = engine_.work().values[index_of(id)][slab];
-        if (view.data == nullptr)
-            detail::fail("the values of parameter '", name(id), "' (local tensor ", slab, ") are not bound on rank ", rank(),
-                "; bind them first");
-        return view;
-    }
-
     model model_;
     sdp::residency residency_;
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
-    std::vector<std::size_t> gradient_bytes_; ///< by parameter; 0 if it is not trained
-    std::vector<std::vector<std::byte>> own_gradients_; ///< `gradient_memory` where peers reach none
+    detail::bound_tensors tensors_;
     detail::exchange_engine<C> engine_;
-    detail::control_star<C> star_;
-    std::vector<double> gathered_; ///< at rank 0: control data of all
+    detail::global_sums<C> sums_;
     detail::assembly assembly_;
-    std::vector<bool> is_ready_; ///< by parameter, in the open step
-    std::vector<std::size_t> bucket_of_; ///< by parameter
-    std::vector<std::size_t> missing_; ///< by bucket: trained parameters not ready yet
+    detail::readiness readiness_;
     std::vector<double> weights_; ///< by rank, in a weighted step
     traffic step_start_;
     int sync_paused_ = 0;

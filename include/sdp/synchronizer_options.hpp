@@ -31,7 +31,7 @@ enum class route_choice : std::uint8_t {
     fastest, ///< what `costs` say of memory, where all holders reach each other's, and of messages
     two_sided, ///< messages to the owner, which sums and sends the mean back
     swap, ///< the same, but where k = 2 the two send each other everything at once
-    memory, ///< as `fastest`, but an error where the communicator knows no peer memory
+    memory, ///< peer memory wherever all holders reach each other's, whatever it costs; an error where the communicator has none
     native, ///< as `fastest`, but what all workers hold is summed by the transport's own all-reduce, in an order of its own
 };
 

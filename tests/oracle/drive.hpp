@@ -88,6 +88,7 @@ private:
     struct holding {
         std::vector<piece> values; ///< one per slab
         guarded_tensor gradient; ///< entries are those of slab 0
+        sdp::tensor_view shared; ///< where the library wants it instead, or null
         bool bound = false; ///< gradient bound once, or handed to each ready()
         bool present = false;
         bool trained = false;
@@ -264,13 +265,26 @@ private:
                 continue;
             h.gradient = make(p, h.values.front().tensor.shape());
             h.bound = random_.chance(50);
-            if (h.bound)
+            if (s_.options.shared_gradients)
+                h.shared = parallel_.gradient_memory(id(p));
+            if (h.bound && h.shared.data != nullptr)
+                parallel_.bind_gradient(id(p), h.shared);
+            else if (h.bound)
                 as_any_tensor(h.gradient, [&](const auto& t) { parallel_.bind_gradient(id(p), t); });
         }
         expect(
             mine.stored_elements() == stored_total, "stored_elements() is ", mine.stored_elements(), ", expected ", stored_total);
         for (const auto& parameter : s_.model.parameters())
             optimizer_.emplace_back(static_cast<std::size_t>(parameter.size()));
+    }
+
+    /// Calls f with an element of the memory that the library has for a gradient.
+    template <class F> static void with_shared(const holding& h, std::size_t element, F f)
+    {
+        if (h.shared.type == sdp::element_type::f64)
+            f(static_cast<double*>(h.shared.data)[element]);
+        else
+            f(static_cast<float*>(h.shared.data)[element]);
     }
 
     void ready(std::size_t p)
@@ -281,8 +295,14 @@ private:
                 parallel_.ready(id(p)); // means nothing here
             return;
         }
+        if (h.shared.data != nullptr)
+            for (std::size_t i = 0; i < h.gradient.size(); ++i)
+                with_shared(
+                    h, i, [&](auto& element) { element = static_cast<std::remove_cvref_t<decltype(element)>>(h.gradient[i]); });
         if (h.bound && random_.chance(80))
             parallel_.ready(id(p));
+        else if (h.shared.data != nullptr)
+            parallel_.ready(id(p), h.shared);
         else
             as_any_tensor(h.gradient, [&](const auto& t) { parallel_.ready(id(p), t); });
         if (random_.chance(20))
@@ -337,6 +357,10 @@ private:
             }
         }
         parallel_.finish();
+        for (auto& h : holdings_)
+            if (h.shared.data != nullptr)
+                for (std::size_t i = 0; i < h.gradient.size(); ++i)
+                    with_shared(h, i, [&](auto element) { h.gradient.set(i, element); });
     }
 
     /// The result, bit for bit, and how far rounding may have moved it.

@@ -152,7 +152,7 @@ struct scenario {
             + (how.over_world ? ", mean over the world" : ", mean over the holders")
             + (how.weights.empty() ? ", " : ", weighted, ") + name_of(type) + ", " + std::to_string(how.micro_batches)
             + " micro-batches, buckets of " + std::to_string(options.bucket_bytes) + " bytes, route "
-            + std::string(name_of(options.route));
+            + std::string(name_of(options.route)) + (options.shared_gradients ? ", shared gradients" : "");
     }
 };
 
@@ -417,6 +417,7 @@ inline scenario random_scenario(std::uint64_t seed, int world = 0)
     static constexpr sdp::route_choice routes[]
         = {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
     out.options.route = routes[mix(seed ^ 0x5D9) % 4];
+    out.options.shared_gradients = mix(seed ^ 0x3B1) % 4 == 0;
     out.options.timeout = std::chrono::minutes(2); // a hang fails within the test's own limit
     out.how.over_world = out.options.normalizer == sdp::normalizer::world;
     out.how.micro_batches = random.chance(30) ? random.between(2, 3) : 1;

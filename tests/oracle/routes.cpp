@@ -7,6 +7,7 @@
 
 #include "run_scenario.hpp"
 #include "support/delayed_communicator.hpp"
+#include "support/messages_only.hpp"
 
 #include <sdp/comm/threads.hpp>
 
@@ -20,27 +21,7 @@
 
 namespace {
 
-/// The same workers, but all they know of each other is messages.
-class messages_only {
-public:
-    explicit messages_only(sdp::thread_communicator inner)
-        : inner_(std::move(inner))
-    {
-    }
-    [[nodiscard]] int rank() const { return inner_.rank(); }
-    [[nodiscard]] int size() const { return inner_.size(); }
-    [[nodiscard]] sdp::thread_exchange exchange(
-        sdp::exchange_tag tag, std::span<const sdp::outgoing> sends, std::span<const sdp::incoming> receives) const
-    {
-        return inner_.exchange(tag, sends, receives);
-    }
-    void abort() const { inner_.abort(); }
-
-private:
-    sdp::thread_communicator inner_;
-};
-static_assert(sdp::communicator<messages_only> && !sdp::peer_memory<messages_only>);
-
+using support::messages_only;
 using delayed_messages = support::delayed_communicator<sdp::thread_communicator>;
 static_assert(!sdp::peer_memory<delayed_messages>);
 
@@ -58,11 +39,13 @@ struct configuration {
     int buckets_in_flight = 1;
     sdp::route_choice route = sdp::route_choice::fastest;
     std::uint64_t habits = 0;
+    bool shared_gradients = false;
 
     [[nodiscard]] std::string describe() const
     {
         return name_of(which) + ", buckets of " + std::to_string(bucket_bytes) + " bytes, " + std::to_string(buckets_in_flight)
-            + " under way, route " + std::string(sdp::name_of(route)) + ", habits " + std::to_string(habits);
+            + " under way, route " + std::string(sdp::name_of(route)) + ", habits " + std::to_string(habits)
+            + (shared_gradients ? ", shared gradients" : "");
     }
 };
 
@@ -79,6 +62,7 @@ configuration random_configuration(oracle::sequence& random)
     out.route = out.which == link::threads ? routes[random.below(4)]
                                            : routes[std::array {0, 2, 3}[static_cast<std::size_t>(random.below(3))]];
     out.habits = random.bits();
+    out.shared_gradients = random.chance(40);
     return out;
 }
 
@@ -88,6 +72,7 @@ std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expec
     s.options.buckets_in_flight = c.buckets_in_flight;
     s.options.route = c.route;
     s.habits = c.habits;
+    s.options.shared_gradients = c.shared_gradients;
     std::vector<oracle::outcome> out(static_cast<std::size_t>(s.world));
     sdp::run_workers(s.world, [&](sdp::thread_communicator inner) {
         const int rank = inner.rank();
@@ -131,7 +116,7 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
     constexpr int models = 40;
     std::uint64_t ran = 0, compared = 0;
     int weighted = 0, over_world = 0, owners = 0, found = 0;
-    std::map<std::string, int> by_link, by_route;
+    std::map<std::string, int> by_link, by_route, by_memory;
     for (std::uint64_t seed = 7'000'001; found < models; ++seed) {
         const auto s = oracle::random_scenario(seed, 2 + found % 5);
         auto other = s;
@@ -164,11 +149,12 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
             ++ran;
             ++by_link[name_of(c.which)];
             ++by_route[std::string(sdp::name_of(c.route))];
+            ++by_memory[c.shared_gradients ? "shared gradients" : "gradients of the host"];
         }
     }
     std::string text = std::to_string(ran) + " configurations of " + std::to_string(found) + " models, "
         + std::to_string(compared) + " numbers compared;";
-    for (const auto* counts : {&by_link, &by_route})
+    for (const auto* counts : {&by_link, &by_route, &by_memory})
         for (const auto& [what, times] : *counts)
             text += " " + what + ": " + std::to_string(times);
     MESSAGE(text);
@@ -181,7 +167,7 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
     if (each < 25)
         return;
     CHECK(ran >= 200);
-    for (const auto* counts : {&by_link, &by_route})
+    for (const auto* counts : {&by_link, &by_route, &by_memory})
         for (const auto& each_kind : *counts) {
             CAPTURE(each_kind.first);
             CHECK(each_kind.second >= 20);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <support/delayed_communicator.hpp>
+#include <support/messages_only.hpp>
 
 #include <sdp/comm/threads.hpp>
 #include <sdp/data_parallel.hpp>
@@ -8,8 +9,10 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -65,10 +68,62 @@ template <class Make> void same_with_and_without(Make make)
     }
 }
 
+/// Counts exchanges that are started on another thread than the one it was made on.
+class watched : public support::messages_only {
+public:
+    explicit watched(sdp::thread_communicator inner)
+        : messages_only(std::move(inner))
+    {
+    }
+    [[nodiscard]] sdp::thread_exchange exchange(
+        sdp::exchange_tag tag, std::span<const sdp::outgoing> sends, std::span<const sdp::incoming> receives) const
+    {
+        if (std::this_thread::get_id() != host_)
+            ++*elsewhere_;
+        return messages_only::exchange(tag, sends, receives);
+    }
+    [[nodiscard]] const std::atomic<int>& elsewhere() const { return *elsewhere_; }
+
+private:
+    std::thread::id host_ = std::this_thread::get_id();
+    std::shared_ptr<std::atomic<int>> elsewhere_ = std::make_shared<std::atomic<int>>(0);
+};
+
 } // namespace
 
 TEST_CASE("a thread that makes progress does not show in the result")
 {
     same_with_and_without([](sdp::thread_communicator comm) { return comm; });
     same_with_and_without([](sdp::thread_communicator comm) { return support::delayed_communicator(comm, {.latency = 300us}); });
+}
+
+TEST_CASE("the thread sums and sends on what arrives while the host calls nothing")
+{
+    std::atomic<int> waiting = 0;
+    sdp::run_workers(4, [&](sdp::thread_communicator inner) {
+        sdp::model m;
+        m.add_parameter("matrix", {40, 40});
+        sdp::synchronizer_options options;
+        options.progress_thread = true;
+        options.timeout = 1min;
+        const watched comm(inner);
+        sdp::data_parallel net(m, sdp::pinned {}, sdp::forward_masking {}, comm, options);
+        std::vector<float> gradient(1600, static_cast<float>(net.rank()));
+        const auto end = std::chrono::steady_clock::now() + 1min;
+        const auto wait_for = [end](auto done) {
+            while (!done() && std::chrono::steady_clock::now() < end)
+                std::this_thread::sleep_for(1ms);
+            return done();
+        };
+        // Nobody has all of a mean before the last one's gradient is there, and the others call nothing then.
+        if (net.rank() == 3)
+            CHECK(wait_for([&] { return waiting == 3; }));
+        net.ready(sdp::parameter_id(0), gradient);
+        if (net.rank() != 3) {
+            ++waiting;
+            CHECK(wait_for([&] { return comm.elsewhere() > 0; }));
+        }
+        net.finish();
+        CHECK(gradient == std::vector<float>(1600, 1.5F));
+    });
 }

@@ -5,6 +5,8 @@
 
 #include "cases.hpp"
 
+#include <support/messages_only.hpp>
+
 #include <sdp/comm/threads.hpp>
 #include <sdp/diagnostics.hpp>
 #include <sdp/masking/forward.hpp>
@@ -29,25 +31,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using sdp::index_t;
-
-/// The same workers, but all they know of each other is messages.
-class messages_only {
-public:
-    explicit messages_only(sdp::thread_communicator inner)
-        : inner_(std::move(inner))
-    {
-    }
-    [[nodiscard]] int rank() const { return inner_.rank(); }
-    [[nodiscard]] int size() const { return inner_.size(); }
-    [[nodiscard]] sdp::thread_exchange exchange(
-        sdp::exchange_tag tag, std::span<const sdp::outgoing> sends, std::span<const sdp::incoming> receives) const
-    {
-        return inner_.exchange(tag, sends, receives);
-    }
-
-protected:
-    sdp::thread_communicator inner_;
-};
+using support::messages_only;
 
 /// A sum under way: everybody gets everything, and adds it up in rank order.
 class pending_sum {
@@ -123,7 +107,6 @@ private:
     sdp::thread_communicator second_;
 };
 
-static_assert(!sdp::peer_memory<messages_only> && !sdp::native_all_reduce<messages_only>);
 static_assert(!sdp::peer_memory<summing> && sdp::native_all_reduce<summing>);
 
 /// The elements and sets that should go each way for one rank, from the brute-force view.
@@ -177,14 +160,20 @@ std::vector<float> gradients_after_step(
     const unit::scene& s, C comm, const sdp::synchronizer_options& options, double weight, sdp::traffic& sent)
 {
     const int rank = comm.rank();
-    std::vector<std::vector<float>> gradients;
+    std::vector<std::vector<float>> memory;
+    std::vector<std::span<float>> gradients;
     sdp::synchronizer sync(s.model, s.residents, std::move(comm), options);
     for (std::size_t p = 0; p < s.model.parameters().size(); ++p) {
-        auto& g = gradients.emplace_back();
-        if (sync.subnetwork().trains(sdp::parameter_id(p)))
-            for (const auto i :
-                unit::elements_of(sync.subnetwork().slabs(sdp::parameter_id(p))[0], s.model.parameters()[p].shape))
-                g.push_back(gradient_of(rank, p, i));
+        const auto id = sdp::parameter_id(p);
+        auto& own = memory.emplace_back();
+        if (sync.subnetwork().trains(id))
+            for (const auto i : unit::elements_of(sync.subnetwork().slabs(id)[0], s.model.parameters()[p].shape))
+                own.push_back(gradient_of(rank, p, i));
+        auto& g = gradients.emplace_back(own);
+        if (options.shared_gradients && !own.empty()) {
+            g = std::span(static_cast<float*>(sync.gradient_memory(id).data), own.size());
+            std::ranges::copy(own, g.begin());
+        }
     }
     if (weight > 0)
         sync.begin_step(weight);
@@ -197,6 +186,21 @@ std::vector<float> gradients_after_step(
     for (const auto& g : gradients)
         out.insert(out.end(), g.begin(), g.end());
     return out;
+}
+
+/// Two groups of blocks, so that what is shared is whole matrices, and a matrix that all share.
+unit::scene whole_matrices(int world)
+{
+    sdp::model m;
+    for (int b = 0; b < 4; ++b) {
+        const auto block = m.add_block("block" + std::to_string(b));
+        m.add_parameter("matrix" + std::to_string(b), {60, 70}, {.within = block});
+    }
+    m.add_parameter("head", {60, 70});
+    sdp::assignment a(m, world);
+    for (int b = 0; b < 4; ++b)
+        a.assign(sdp::block_id(static_cast<std::size_t>(b)), b % 2 == 0 ? sdp::rank_set {0, 1, 2} : sdp::rank_set {2, 3});
+    return {m, world, a, {}, unit::elements_of(m, a, {}), sdp::residency(m, a, sdp::forward_masking {})};
 }
 
 struct own_failure : std::runtime_error {
@@ -299,6 +303,64 @@ TEST_CASE("the transport's sums count as the bytes of the best all-reduce there 
         sdp::traffic sent;
         (void)gradients_after_step(s, summing(comm, second.communicator(comm.rank())), options, 0, sent);
         CHECK(sent.bytes() == sdp::bytes_per_step(m, s.residents, comm.rank())); // 600 elements are a multiple of 4
+    });
+}
+
+TEST_CASE("gradients that lie in the library's memory are sent from there where they are consecutive")
+{
+    using choice = sdp::route_choice;
+    std::vector<unit::scene> scenes {whole_matrices(4)};
+    for (std::uint64_t seed = 0; seed < 60; ++seed)
+        scenes.push_back(unit::random_scene(seed));
+    for (std::size_t number = 0; number < scenes.size(); ++number) {
+        const auto& s = scenes[number];
+        sdp::run_workers(s.world, [&](sdp::thread_communicator comm) {
+            for (const auto route : {choice::fastest, choice::two_sided})
+                for (const auto update : {sdp::update_mode::average, sdp::update_mode::owner_update}) {
+                    sdp::synchronizer_options options;
+                    options.route = route;
+                    options.update = update;
+                    options.bucket_bytes = number % 3 == 0 ? 1 : 600;
+                    const double weight = number % 2 == 0 ? 0 : 1 + comm.rank();
+                    sdp::traffic sent, sent_in_place;
+                    const auto packed = gradients_after_step(s, messages_only(comm), options, weight, sent);
+                    options.shared_gradients = true;
+                    const auto in_place = gradients_after_step(s, messages_only(comm), options, weight, sent_in_place);
+                    CAPTURE(number);
+                    REQUIRE(in_place == packed);
+                    REQUIRE(sent_in_place == sent);
+                }
+        });
+    }
+}
+
+TEST_CASE("what is sent from where it lies needs no room to be packed, and has to lie there")
+{
+    const auto s = whole_matrices(4);
+    constexpr std::size_t matrix = 60 * 70 * sizeof(float);
+    sdp::run_workers(4, [&](sdp::thread_communicator comm) {
+        sdp::synchronizer_options options;
+        options.bucket_bytes = 1;
+        options.buckets_in_flight = 5;
+        const auto lines = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
+        // Of a matrix with k holders a worker packs what k − 1 others own, and receives what it owns from k − 1 others; a swap is
+        // the whole matrix each way.
+        const auto received = [&](std::size_t k) { return k == 2 ? lines(matrix) : (k - 1) * lines(matrix / k); };
+        const std::size_t sets = comm.rank() == 2 ? 2 : comm.rank() == 3 ? 0 : 2; // blocks that three hold
+        const std::size_t pairs = comm.rank() >= 2 ? 2 : 0;
+        const std::size_t all = received(4) + sets * received(3) + pairs * received(2);
+        sdp::synchronizer packed(s.model, s.residents, messages_only(comm), options);
+        CHECK(packed.buffer_bytes() == 2 * all);
+        options.shared_gradients = true;
+        sdp::synchronizer in_place(s.model, s.residents, messages_only(comm), options);
+        CHECK(in_place.buffer_bytes() == all);
+        std::vector<float> elsewhere(60 * 70);
+        CHECK_THROWS_WITH_AS(in_place.bind_gradient(sdp::parameter_id(4), elsewhere),
+            doctest::Contains("must lie in gradient_memory"), sdp::error);
+        options.wire = sdp::wire_format::bf16; // what travels is not what lies there
+        sdp::synchronizer rounded(s.model, s.residents, messages_only(comm), options);
+        rounded.bind_gradient(sdp::parameter_id(4), elsewhere);
+        CHECK(rounded.buffer_bytes() < 2 * all);
     });
 }
 

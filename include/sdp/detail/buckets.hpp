@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,10 +52,17 @@ struct peer_table {
     }
 };
 
+/// Consecutive elements of a gradient.
+struct gradient_stretch {
+    std::size_t parameter = 0;
+    std::uint64_t begin = 0, end = 0;
+};
+
 /// What lies between this worker and one peer in one bucket, in elements, and where in the buffers, in bytes.
 ///
 /// A gradient message has two sections: first what is reduced at an owner and comes back as the mean, in the very buffer it
-/// left from, then what two trainers simply swap. So no phase needs a buffer of its own.
+/// left from, then what two trainers simply swap. So no phase needs a buffer of its own. A section that is one stretch of a
+/// gradient may need none at all.
 struct peer_share {
     std::size_t to_owner = 0; ///< of mine that the peer owns, by messages
     std::size_t from_trainer = 0; ///< of the peer's that I own, by messages
@@ -65,6 +73,8 @@ struct peer_share {
     std::size_t values_out = 0; ///< fresh values to the peer
     std::size_t values_in = 0;
     std::size_t send_at = 0, receive_at = 0; ///< in the buffer
+    std::optional<gradient_stretch> sent_from; ///< instead of the buffer; means come back there too
+    std::optional<gradient_stretch> returned_from; ///< where means for the peer are sent from, instead of the buffer
     std::size_t exposed_at = 0; ///< in the memory that peers reach
     std::size_t values_out_at = 0, values_in_at = 0; ///< in the buffer, while no gradients are
 };
@@ -100,15 +110,54 @@ struct bucket {
     return out;
 }
 
-/// Fills in the sizes and places of a bucket. `packed(parameter)` says whether the elements that this worker owns are
-/// packed, and `exposed(parameter)` whether those that others own may have to be packed for them to be reached.
-template <class RouteOf, class Packed, class Exposed>
-void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool values_to_trainers, std::size_t wire_size,
-    RouteOf route_of, Packed packed, Exposed exposed)
+/// Whether the elements of a piece follow each other without a gap; if so, where they are.
+[[nodiscard]] inline std::optional<gradient_stretch> stretch_of(
+    const overlap_plan& plan, std::size_t parameter, const overlap_piece& piece)
+{
+    const auto runs = plan.runs_of(piece);
+    if (runs.size() != 1 || (piece.rows > 1 && runs[0].length != piece.stride))
+        return {};
+    const std::uint64_t begin = piece.start + runs[0].offset;
+    return gradient_stretch {parameter, begin, begin + plan.size_of(piece)};
+}
+
+/// Tells whether the pieces that are added form one stretch of one gradient.
+class stretch_builder {
+public:
+    void add(const std::optional<gradient_stretch>& s)
+    {
+        if (!any_)
+            all_ = s;
+        else if (all_ && s && s->parameter == all_->parameter && s->begin == all_->end)
+            all_->end = s->end;
+        else
+            all_.reset();
+        any_ = true;
+    }
+    [[nodiscard]] const std::optional<gradient_stretch>& result() const noexcept { return all_; }
+
+private:
+    bool any_ = false;
+    std::optional<gradient_stretch> all_;
+};
+
+/// What decides how a bucket is laid out.
+struct layout_rules {
+    std::span<const route> routes; ///< by class
+    const std::vector<bool>& interleaved; ///< by parameter: whether elements are packed also for their owner
+    bool in_tensors = false; ///< owners work in the trainers' tensors where they are not interleaved
+    bool send_in_place = false; ///< sections that are one stretch of a gradient are sent from there
+    bool values_to_trainers = false;
+    std::size_t wire_size = 0; ///< bytes of a gradient's element while it travels
+};
+
+/// Fills in the sizes and places of a bucket.
+inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, const layout_rules& rules)
 {
     constexpr auto self = peer_table::self;
     b.peers.assign(peers.ranks.size(), {});
     std::vector<std::size_t> exposed_elements(peers.ranks.size(), 0);
+    std::vector<stretch_builder> sent(peers.ranks.size()), returned(peers.ranks.size());
     for (const auto p : b.parameters) {
         bool trains = false;
         for (const auto& piece : plan.of(p)) {
@@ -116,28 +165,42 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
             const auto& m = peers.classes[piece.holder_class];
             const auto size = static_cast<std::size_t>(plan.size_of(piece));
             const auto owner = m.trainers[piece.owner];
-            const auto way = route_of(piece.holder_class);
+            const auto way = rules.routes[piece.holder_class];
+            const auto stretch = rules.send_in_place && !rules.interleaved[p] ? stretch_of(plan, p, piece) : std::nullopt;
             trains = trains || c.position >= 0;
             switch (way) {
-            case route::swap:
-                b.peers[m.trainers[c.position == 0 ? 1 : 0]].swapped += size;
+            case route::swap: {
+                const auto peer = m.trainers[c.position == 0 ? 1 : 0];
+                b.peers[peer].swapped += size;
+                sent[peer].add(stretch);
                 break;
+            }
             case route::two_sided:
-            case route::memory:
-                if (owner == self && packed(p))
+                if (owner == self && rules.interleaved[p])
                     b.kept += size;
-                for (std::size_t t = 0; t < m.trainers.size(); ++t) {
-                    const auto peer = m.trainers[t];
-                    if (peer == self || (owner != self && peer != owner))
-                        continue;
-                    auto& s = b.peers[peer];
-                    (way == route::two_sided ? (owner == self ? s.from_trainer : s.to_owner)
-                                             : (owner == self ? s.read : s.exposed))
-                        += size;
-                    if (way == route::memory && owner == self && m.trainers.size() == 2 && !values_to_trainers)
-                        s.paired += size;
-                    if (way == route::memory && owner != self && exposed(p))
-                        exposed_elements[peer] += size;
+                for (const auto peer : m.trainers)
+                    if (owner == self && peer != self) {
+                        b.peers[peer].from_trainer += size;
+                        returned[peer].add(stretch);
+                    }
+                if (owner != self) {
+                    b.peers[owner].to_owner += size;
+                    sent[owner].add(stretch);
+                }
+                break;
+            case route::memory:
+                if (owner == self && rules.interleaved[p])
+                    b.kept += size;
+                for (const auto peer : m.trainers)
+                    if (owner == self && peer != self) {
+                        b.peers[peer].read += size;
+                        if (m.trainers.size() == 2 && !rules.values_to_trainers)
+                            b.peers[peer].paired += size;
+                    }
+                if (owner != self) {
+                    b.peers[owner].exposed += size;
+                    if (!rules.in_tensors || rules.interleaved[p])
+                        exposed_elements[owner] += size;
                 }
                 break;
             case route::native:
@@ -148,13 +211,13 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
                 break;
             }
             if (owner != self) {
-                if (c.position < 0 || values_to_trainers)
+                if (c.position < 0 || rules.values_to_trainers)
                     b.peers[owner].values_in += size;
                 continue;
             }
             for (const auto r : m.readers)
                 b.peers[r].values_out += size;
-            if (values_to_trainers)
+            if (rules.values_to_trainers)
                 for (const auto t : m.trainers)
                     if (t != self)
                         b.peers[t].values_out += size;
@@ -171,13 +234,15 @@ void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, bool 
     };
     for (std::size_t i = 0; i < b.peers.size(); ++i) {
         auto& s = b.peers[i];
-        s.send_at = reserve(gradients, s.to_owner + s.swapped, wire_size);
-        s.receive_at = reserve(gradients, s.from_trainer + s.swapped, wire_size);
+        s.sent_from = sent[i].result();
+        s.returned_from = returned[i].result();
+        s.send_at = reserve(gradients, s.sent_from ? 0 : s.to_owner + s.swapped, rules.wire_size);
+        s.receive_at = reserve(gradients, s.from_trainer + s.swapped, rules.wire_size);
         s.values_out_at = reserve(values, s.values_out, element);
         s.values_in_at = reserve(values, s.values_in, element);
-        s.exposed_at = reserve(b.exposed_bytes, exposed_elements[i], wire_size);
+        s.exposed_at = reserve(b.exposed_bytes, exposed_elements[i], rules.wire_size);
     }
-    b.kept_at = reserve(gradients, b.kept, wire_size);
+    b.kept_at = reserve(gradients, b.kept, rules.wire_size);
     b.native_at = reserve(gradients, b.native, element);
     b.bytes = std::max(gradients, values);
 }

@@ -9,7 +9,9 @@
 #include <sdp/overlap/build.hpp>
 #include <sdp/synchronizer_options.hpp>
 
+#include <cmath>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,23 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
         out.back().size += static_cast<index_t>(plan.size_of(piece));
     });
     return out;
+}
+
+/// Sum of the squares of the gradients that this worker owns; the first parameter where it is not finite, or as many as there
+/// are.
+[[nodiscard]] inline std::pair<double, std::size_t> owned_square_norm(
+    const overlap_plan& plan, std::span<const tensor_view> gradients)
+{
+    double sum = 0;
+    std::size_t culprit = gradients.size();
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+        const double part = with_element_type(
+            gradients[p].type, [&]<class T>(T) { return sum_of_squares(plan, piece, local_tensor<T>(gradients[p])); });
+        if (!std::isfinite(part) && culprit == gradients.size())
+            culprit = p;
+        sum += part;
+    });
+    return {sum, culprit};
 }
 
 enum class shard_copy : std::uint8_t { from_tensors, to_tensors };

@@ -8,6 +8,8 @@
 #include <sdp/synchronizer_options.hpp>
 
 #include <algorithm>
+#include <span>
+#include <string_view>
 #include <vector>
 
 namespace sdp::detail {
@@ -22,6 +24,22 @@ enum class route : std::uint8_t {
     native, ///< the transport's own all-reduce
 };
 
+/// @throws sdp::error unless the communicator can go the way that is asked for
+template <communicator C> void check_route(const synchronizer_options& options)
+{
+    if (!peer_memory<C> && options.route == route_choice::memory)
+        fail("route is memory, but the workers of this communicator do not reach each other's memory; expected a communicator "
+             "that "
+             "models peer_memory");
+    if (options.route != route_choice::native)
+        return;
+    if (!native_all_reduce<C>)
+        fail("route is native, but this communicator has no all-reduce of its own; expected one that models native_all_reduce");
+    if (options.wire != wire_format::as_is)
+        fail("route is native and wire is ", name_of(options.wire),
+            "; the transport's own all-reduce sums elements as they are, so expected as_is");
+}
+
 /// Whether there is to be memory that peers reach: the same answer on all ranks that reach each other.
 template <communicator C>
 [[nodiscard]] bool may_share_memory(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
@@ -32,6 +50,15 @@ template <communicator C>
                 if (rank != plan.rank && comm.reaches(rank))
                     return true;
     return false;
+}
+
+/// Whether owners work in the trainers' tensors, where that pays.
+template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const synchronizer_options& options) noexcept
+{
+    if constexpr (peer_memory<C>)
+        return C::one_address_space || options.shared_gradients;
+    else
+        return false;
 }
 
 /// Whether the trainers of a class had better meet in memory, if they can. All of them come to the same answer: the elements of a
@@ -54,6 +81,7 @@ template <communicator C>
 template <communicator C>
 [[nodiscard]] std::vector<route> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {
+    const bool memory = may_share_memory(plan, comm, options);
     const auto choose = [&](const holder_class& c) {
         const std::size_t k = c.trainers.size();
         if (c.position < 0)
@@ -67,8 +95,7 @@ template <communicator C>
             ? route::swap
             : route::two_sided;
         if constexpr (peer_memory<C>)
-            if (may_share_memory(plan, comm, options)
-                && (options.route != route_choice::fastest || memory_is_faster(c, messages, options.costs))
+            if (memory && (options.route == route_choice::memory || memory_is_faster(c, messages, options.costs))
                 && std::ranges::all_of(c.trainers, [&](int rank) { return comm.reaches(rank); }))
                 return route::memory;
         return messages;
@@ -76,6 +103,27 @@ template <communicator C>
     std::vector<route> out;
     for (const auto& c : plan.classes)
         out.push_back(choose(c));
+    return out;
+}
+
+/// What goes which way, for people. `memory_route` is what the communicator calls its peer memory.
+[[nodiscard]] inline std::vector<route_use> list_routes(
+    const overlap_plan& plan, std::span<const route> routes, std::string_view memory_route)
+{
+    const auto name_of = [&](route way) -> std::string_view {
+        return way == route::memory ? memory_route : way == route::swap ? "swap" : way == route::native ? "native" : "two-sided";
+    };
+    std::vector<route_use> out;
+    const auto use_of = [&](route way) -> route_use& {
+        const auto at = std::ranges::find(out, name_of(way), &route_use::route);
+        return at != out.end() ? *at : *out.insert(out.end(), {name_of(way), 0, 0});
+    };
+    for (const auto& piece : plan.pieces)
+        if (const auto way = routes[piece.holder_class]; way > route::local)
+            use_of(way).elements += plan.size_of(piece);
+    for (const auto way : routes)
+        if (way > route::local)
+            ++use_of(way).holder_sets;
     return out;
 }
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The buckets of a plan, the buffers that they share, and where in those or in the host's tensors messages lie.
+
+#include <sdp/detail/bound_tensors.hpp>
+#include <sdp/detail/buckets.hpp>
+#include <sdp/detail/packing.hpp>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+class bucket_store {
+public:
+    /// @param routes by class
+    /// @param in_tensors whether owners work in the trainers' tensors where runs are long
+    bucket_store(overlap_plan&& plan, std::vector<bucket>&& buckets, std::vector<route> routes, const bound_tensors& tensors,
+        const synchronizer_options& options, bool in_tensors)
+        : plan_(std::move(plan))
+        , peers_(plan_)
+        , tensors_(&tensors)
+        , options_(options)
+        , routes_(std::move(routes))
+        , buckets_(std::move(buckets))
+    {
+        for (std::size_t p = 0; p + 1 < plan_.first_piece.size(); ++p)
+            interleaved_.push_back(detail::is_interleaved(plan_, p));
+        sent_in_place_.assign(interleaved_.size(), false);
+        for (const bool interleaved : interleaved_)
+            exposed_in_place_.push_back(in_tensors && !interleaved);
+        buffers_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
+        for (std::size_t b = 0; b < buckets_.size(); ++b) {
+            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
+            lay_out(buckets_[b], plan_, peers_,
+                {routes_, interleaved_, in_tensors, options.shared_gradients && plain, values_to_trainers(), wire_size_of(b)});
+            for (const auto& s : buckets_[b].peers)
+                for (const auto& stretch : {s.sent_from, s.returned_from})
+                    if (stretch)
+                        sent_in_place_[stretch->parameter] = true;
+            auto& buffer = buffers_[b % buffers_.size()];
+            buffer.resize(std::max(buffer.size(), buckets_[b].bytes));
+            limited_ = limited_ || buckets_[b].bytes > 0 || buckets_[b].exposed_bytes > 0;
+        }
+    }
+    // Peers know where the plan is.
+    bucket_store(const bucket_store&) = delete;
+    bucket_store& operator=(const bucket_store&) = delete;
+
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return plan_; }
+    [[nodiscard]] const peer_table& peers() const noexcept { return peers_; }
+    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buckets_; }
+    [[nodiscard]] std::span<const route> routes() const noexcept { return routes_; } ///< by class
+    [[nodiscard]] const bound_tensors& tensors() const noexcept { return *tensors_; }
+    [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
+    /// Buckets that may be under way at once.
+    [[nodiscard]] std::size_t most_under_way() const noexcept { return limited_ ? buffers_.size() : buckets_.size() + 1; }
+    /// Bytes of a gradient's element of a bucket while it travels.
+    [[nodiscard]] std::size_t wire_size_of(std::size_t b) const noexcept { return wire_size(buckets_[b].type, options_.wire); }
+    /// Whether owners send values to the trainers, and so no means.
+    [[nodiscard]] bool values_to_trainers() const noexcept { return options_.update == update_mode::owner_update; }
+    /// A place in the buffer of a bucket.
+    [[nodiscard]] std::byte* at(std::size_t b, std::size_t offset) noexcept
+    {
+        return buffers_[b % buffers_.size()].data() + offset;
+    }
+    /// Bytes that gradients and values are packed into.
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept
+    {
+        std::size_t out = 0;
+        for (const auto& buffer : buffers_)
+            out += buffer.size();
+        return out;
+    }
+
+    /// Whether elements of a parameter are packed, also for this worker's own use.
+    [[nodiscard]] bool is_interleaved(std::size_t parameter) const { return interleaved_[parameter]; }
+    /// Whether owners work in the gradient, where its classes go through memory.
+    [[nodiscard]] bool is_exposed_in_place(std::size_t parameter) const { return exposed_in_place_[parameter]; }
+    /// Whether elements of it are sent from where they lie.
+    [[nodiscard]] bool is_sent_in_place(std::size_t parameter) const { return sent_in_place_[parameter]; }
+
+    /// Where what a peer sums is sent from, and its means come to.
+    [[nodiscard]] std::byte* sent_from(std::size_t b, std::size_t peer) noexcept
+    {
+        const auto& s = buckets_[b].peers[peer];
+        return s.sent_from ? in_tensor(*s.sent_from) : at(b, s.send_at);
+    }
+    /// Where the means for a peer are sent from.
+    [[nodiscard]] std::byte* returned_from(std::size_t b, std::size_t peer) noexcept
+    {
+        const auto& s = buckets_[b].peers[peer];
+        return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
+    }
+
+private:
+    [[nodiscard]] std::byte* in_tensor(const gradient_stretch& s) const noexcept
+    {
+        const auto& view = tensors_->gradients()[s.parameter];
+        return static_cast<std::byte*>(view.data) + s.begin * size_of(view.type);
+    }
+
+    overlap_plan plan_;
+    peer_table peers_;
+    const bound_tensors* tensors_;
+    synchronizer_options options_;
+    std::vector<route> routes_; ///< by class
+    std::vector<bool> interleaved_, exposed_in_place_, sent_in_place_; ///< by parameter
+    std::vector<bucket> buckets_;
+    std::vector<std::vector<std::byte>> buffers_;
+    bool limited_ = false; ///< buckets share buffers
+};
+
+} // namespace sdp::detail

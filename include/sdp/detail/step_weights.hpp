@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What each worker's gradients count in a step, and what their sum is divided by, class by class.
+
+#include <sdp/overlap/plan.hpp>
+#include <sdp/synchronizer_options.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+namespace sdp::detail {
+
+class step_weights {
+public:
+    step_weights(const overlap_plan& plan, normalizer over)
+        : plan_(&plan)
+        , over_(over)
+        , divisors_(plan.classes.size())
+        , scales_(plan.classes.size())
+    {
+    }
+
+    /// `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
+    void begin(std::span<const double> weights)
+    {
+        weights_ = weights;
+        const bool among_holders = over_ == normalizer::holders;
+        for (std::size_t i = 0; i < divisors_.size(); ++i) {
+            const auto& trainers = plan_->classes[i].trainers;
+            scales_[i] = 1;
+            if (weights.empty()) {
+                divisors_[i] = among_holders ? static_cast<double>(trainers.size()) : static_cast<double>(plan_->world);
+                continue;
+            }
+            double largest = 0;
+            for (const int rank : trainers)
+                largest = std::max(largest, weights[static_cast<std::size_t>(rank)]);
+            // By a power of two, so that no bit of the result depends on it, into the range of every element type.
+            int exponent = 0;
+            std::frexp(largest, &exponent);
+            scales_[i] = std::ldexp(1.0, -exponent);
+            double sum = 0;
+            if (among_holders)
+                for (const int rank : trainers)
+                    sum += weights[static_cast<std::size_t>(rank)] * scales_[i];
+            else
+                for (const double w : weights)
+                    sum += w * scales_[i];
+            divisors_[i] = largest > 0 ? sum : 0;
+        }
+    }
+
+    [[nodiscard]] bool weighted() const noexcept { return !weights_.empty(); }
+    /// 0 where nobody counts.
+    [[nodiscard]] double divisor(std::uint32_t holder_class) const noexcept { return divisors_[holder_class]; }
+    [[nodiscard]] double weight(int rank, std::uint32_t holder_class) const noexcept
+    {
+        return weights_.empty() ? 1.0 : weights_[static_cast<std::size_t>(rank)] * scales_[holder_class];
+    }
+    /// Whether the mean over a class with one trainer is that trainer's gradient, as it is.
+    [[nodiscard]] bool is_mean_of_one(std::uint32_t holder_class) const noexcept
+    {
+        return over_ == normalizer::holders && divisors_[holder_class] > 0;
+    }
+
+private:
+    const overlap_plan* plan_;
+    normalizer over_;
+    std::span<const double> weights_;
+    std::vector<double> divisors_;
+    std::vector<double> scales_; ///< what the weights are multiplied by
+};
+
+} // namespace sdp::detail
