@@ -5,13 +5,18 @@
 #include <comm/conformance.hpp>
 
 #include <sdp/comm/mpi.hpp>
+#include <sdp/comm/route_costs.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/synchronizer.hpp>
 
+#include <boost/mpi/collectives.hpp>
 #include <boost/mpi/communicator.hpp>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -48,6 +53,23 @@ TEST_CASE("sums in pieces")
 {
     for (const auto piece : {std::size_t(1), std::size_t(8), std::size_t(20), std::size_t(4'096)}) // some less than an element
         conformance::all_reduce(sdp::mpi_communicator(boost::mpi::communicator(), {.largest_piece = piece}));
+}
+
+TEST_CASE("costs are measured alike where some ranks reach others and some nobody")
+{
+    const boost::mpi::communicator world;
+    for (const int most : {0, 1, 2, 3}) {
+        sdp::mpi_communicator c(world, {.node_ranks = most});
+        const auto costs = sdp::fit_route_costs(c, std::chrono::seconds(30));
+        const double mine[] {costs.messages.round_us, costs.messages.byte_ns, costs.memory.round_us, costs.memory.byte_ns};
+        double first[4];
+        std::copy(std::begin(mine), std::end(mine), first);
+        boost::mpi::broadcast(world, first, 4, 0);
+        CHECK(std::equal(std::begin(mine), std::end(mine), first));
+        const bool reach = world.size() > 1 && most != 1;
+        CHECK((costs.memory == sdp::route_costs {}.memory) == !reach);
+        CHECK((costs.messages == sdp::route_costs {}.messages) == (world.size() == 1));
+    }
 }
 
 TEST_CASE("ranks of a node reach each other, as many as count as one")

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <iterator>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -59,43 +61,33 @@ namespace detail {
             });
         }
 
-        /// Of what this worker can reach: the cost of messages where that is not the worker before it.
-        [[nodiscard]] route_cost memory()
+        /// Nothing where this worker reaches nobody else's memory.
+        [[nodiscard]] std::optional<route_cost> memory()
         {
-            route_cost out = messages();
             if constexpr (peer_memory<C>) {
-                bool others = false;
-                for (int rank = 0; rank < comm_.size(); ++rank)
-                    others = others || (rank != comm_.rank() && comm_.reaches(rank));
-                if (!others)
-                    return out;
+                // The one before it among those that it reaches, who all make the same ring.
+                int before = before_;
+                while (!comm_.reaches(before))
+                    before = (before + comm_.size() - 1) % comm_.size();
+                if (before == comm_.rank())
+                    return {};
                 auto segment = comm_.share(line + large);
                 auto* const mine = segment.of(comm_.rank());
                 std::uint64_t round = 0;
                 const auto counter = [](std::byte* at) { return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(at)); };
-                const bool reached = comm_.reaches(before_);
-                const auto time = fit([&](std::size_t bytes) {
+                return fit([&](std::size_t bytes) {
                     counter(mine).store(++round, std::memory_order_release);
                     segment.notify();
-                    if (!reached)
-                        return;
                     const auto there = [&] {
-                        auto* const at = segment.of(before_);
+                        auto* const at = segment.of(before);
                         return at != nullptr && counter(at).load(std::memory_order_acquire) >= round;
                     };
-                    segment.wait(before_, there, limit_);
-                    std::memcpy(to_.data(), segment.of(before_) + line, bytes);
+                    segment.wait(before, there, limit_);
+                    std::memcpy(to_.data(), segment.of(before) + line, bytes);
                 });
-                if (reached)
-                    out = time;
-                // Nobody lets go while others may still look.
-                control_star<C> star(comm_, limit_);
-                std::vector<double> all;
-                double done = 0;
-                star.gather(0, std::span<const double>(&done, 1), all);
-                star.broadcast(0, std::span<double>(&done, 1));
+            } else {
+                return {};
             }
-            return out;
         }
 
     private:
@@ -130,8 +122,9 @@ namespace detail {
 
 } // namespace detail
 
-/// Collective: what messages and peer memory cost, the means over all workers, the same on each. Takes some milliseconds and 2
-/// MiB. With a single worker, or where nobody reaches another's memory, what was not measured keeps its default.
+/// Collective: what messages and peer memory cost, the means over all workers that could measure it, the same on each. Takes some
+/// milliseconds and 2 MiB per worker. What nobody can measure keeps its default: all with a single worker, memory where no two
+/// reach each other's.
 /// @throws what the communicator throws
 template <communicator C>
 [[nodiscard]] route_costs fit_route_costs(C& comm, std::chrono::milliseconds limit = std::chrono::minutes(1))
@@ -140,21 +133,23 @@ template <communicator C>
     if (comm.size() < 2)
         return out;
     detail::cost_probe<C> probe(comm, limit);
-    const auto messages = probe.messages(), memory = probe.memory();
-    double mine[] {messages.round_us, messages.byte_ns, memory.round_us, memory.byte_ns};
+    const auto messages = probe.messages();
+    const auto memory = probe.memory();
+    const auto known = memory.value_or(route_cost {});
+    double sums[] {messages.round_us, messages.byte_ns, known.round_us, known.byte_ns, memory ? 1.0 : 0.0};
     detail::control_star<C> star(comm, limit);
     std::vector<double> all;
-    star.gather(0, std::span<const double>(mine), all);
+    star.gather(0, std::span<const double>(sums), all);
     if (comm.rank() == 0)
-        for (std::size_t i = 0; i < 4; ++i) {
-            mine[i] = 0;
-            for (std::size_t rank = 0; rank < static_cast<std::size_t>(comm.size()); ++rank)
-                mine[i] += all[4 * rank + i] / comm.size();
+        for (std::size_t i = 0; i < std::size(sums); ++i) {
+            sums[i] = 0;
+            for (std::size_t at = i; at < all.size(); at += std::size(sums))
+                sums[i] += all[at];
         }
-    star.broadcast(0, std::span<double>(mine));
-    out.messages = {mine[0], mine[1]};
-    if constexpr (peer_memory<C>)
-        out.memory = {mine[2], mine[3]};
+    star.broadcast(0, std::span<double>(sums));
+    out.messages = {sums[0] / comm.size(), sums[1] / comm.size()};
+    if (const double measured = sums[4]; measured > 0)
+        out.memory = {sums[2] / measured, sums[3] / measured};
     return out;
 }
 

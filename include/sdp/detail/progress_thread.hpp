@@ -3,7 +3,6 @@
 /// @file
 /// @brief A thread that calls a function now and then while there is something under way.
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
