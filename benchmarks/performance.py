@@ -14,8 +14,9 @@ import statistics
 import subprocess
 import sys
 
-OURS = ("two-sided", "swap", "window", "window-shared", "threads", "native")  # routes of the library
 MESSAGES = ("two-sided", "swap")
+SHARED = ("two-sided-shared", "swap-shared", "window-shared")  # gradients in memory of the library
+OURS = (*MESSAGES, *SHARED, "window", "threads", "native")
 KI, MI = 1 << 10, 1 << 20
 
 

@@ -45,7 +45,7 @@ private:
 struct our_route {
     std::string_view name;
     sdp::route_choice choice;
-    bool shared_gradients = false; ///< they lie where peers reach them
+    bool shared_gradients = false; ///< they lie where peers reach them, and are sent from
 };
 
 /// Those that exist for a communicator and a setting. Native only where all hold everything: elsewhere it is another's.
@@ -57,10 +57,11 @@ template <sdp::communicator C> [[nodiscard]] std::vector<our_route> our_routes(c
         if constexpr (!C::one_address_space)
             out.push_back({"window-shared", sdp::route_choice::memory, true});
     }
-    if (l.holders == 2)
-        out.push_back({"swap", sdp::route_choice::swap});
-    else
-        out.push_back({"two-sided", sdp::route_choice::two_sided});
+    const bool swaps = l.holders == 2;
+    out.push_back(swaps ? our_route {"swap", sdp::route_choice::swap} : our_route {"two-sided", sdp::route_choice::two_sided});
+    if (l.run_bytes == 0) // only where whole tensors have the same holders is anything sent from where it lies
+        out.push_back(swaps ? our_route {"swap-shared", sdp::route_choice::swap, true}
+                            : our_route {"two-sided-shared", sdp::route_choice::two_sided, true});
     if constexpr (sdp::native_all_reduce<C>)
         if (l.holders == workers)
             out.push_back({"native", sdp::route_choice::native});

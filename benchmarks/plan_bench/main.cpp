@@ -38,6 +38,16 @@ namespace {
     constexpr double mebibyte = 1024.0 * 1024.0;
     constexpr const char* verdict[] = {"missed", "met"};
 
+    /// How long each stage took, in columns behind those of `r`.
+    row stages(row r, const planned& p)
+    {
+        r.add("assign ms", p.assignment_ms, 1)
+            .add("residency ms", p.residency_ms, 1)
+            .add("subnetwork ms", p.subnetwork_ms, 1)
+            .add("plan ms", p.plan_ms, 1);
+        return r;
+    }
+
     // ---- runs --------------------------------------------------------------------------------------------------------
 
     constexpr int scattered_world = 64;
@@ -112,17 +122,14 @@ namespace {
                 walk = std::min(walk, walk_ms(a, l.matrices));
             const double runs = static_cast<double>(p.runs), per_run = static_cast<double>(p.bytes) / runs;
             print("runs: neighbouring neurons with different holders, 64 workers",
-                row {}
-                    .add("split", l.name)
-                    .add("masking", l.backward ? "backward" : "forward")
-                    .add("k", l.holders)
-                    .add("matrices", l.matrices)
-                    .add("runs", p.runs)
-                    .add("sets", p.sets)
-                    .add("assign ms", p.assignment_ms, 1)
-                    .add("residency ms", p.residency_ms, 1)
-                    .add("subnetwork ms", p.subnetwork_ms, 1)
-                    .add("plan ms", p.plan_ms, 1)
+                stages(row {}
+                           .add("split", l.name)
+                           .add("masking", l.backward ? "backward" : "forward")
+                           .add("k", l.holders)
+                           .add("matrices", l.matrices)
+                           .add("runs", p.runs)
+                           .add("sets", p.sets),
+                    p)
                     .add("walk ms", walk, 1)
                     .add("B/run", per_run, 2)
                     .add("index B/run", 4 * static_cast<double>(p.stored) / runs, 1)
@@ -201,19 +208,16 @@ namespace {
             });
             const double peak = static_cast<double>(p.peak) / mebibyte;
             print("llama: 405B on " + std::to_string(o.workers) + " workers, one worker's share, from model to plan",
-                row {}
-                    .add("level", c.level)
-                    .add("design   ", c.design)
-                    .add("k", c.holders)
-                    .add("granularity", c.granularity)
-                    .add("peers max", p.peers)
-                    .add("balance", p.balance, 3)
-                    .add("sets", p.sets)
-                    .add("entries", p.entries)
-                    .add("assign ms", p.assignment_ms, 1)
-                    .add("residency ms", p.residency_ms, 1)
-                    .add("subnetwork ms", p.subnetwork_ms, 1)
-                    .add("plan ms", p.plan_ms, 1)
+                stages(row {}
+                           .add("level", c.level)
+                           .add("design   ", c.design)
+                           .add("k", c.holders)
+                           .add("granularity", c.granularity)
+                           .add("peers max", p.peers)
+                           .add("balance", p.balance, 3)
+                           .add("sets", p.sets)
+                           .add("entries", p.entries),
+                    p)
                     .add("total ms", p.total_ms(), 1)
                     .add("peak MiB", peak, 1)
                     .add("plan KiB", static_cast<double>(p.bytes) / 1024, 1)

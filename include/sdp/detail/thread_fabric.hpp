@@ -9,14 +9,16 @@
 /// while the others sleep.
 
 #include <sdp/detail/exchange_check.hpp>
+#include <sdp/detail/thread_bell.hpp>
 #include <sdp/detail/thread_lane.hpp>
+#include <sdp/detail/thread_memory.hpp>
 #include <sdp/error.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -35,23 +37,6 @@ struct thread_batch {
     [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
 };
 
-/// The memory that all ranks of a group opened with one call each.
-struct thread_memory {
-    explicit thread_memory(std::size_t ranks)
-        : own(ranks)
-        , visible(ranks)
-    {
-    }
-
-    struct alignas(64) line {
-        std::byte bytes[64];
-    };
-
-    std::vector<std::vector<line>> own;
-    std::vector<std::atomic<std::byte*>> visible; ///< null until the rank has opened its part
-    std::size_t opened = 0; ///< under the fabric's lock
-};
-
 /// What belongs to one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
@@ -66,7 +51,6 @@ struct thread_endpoint {
     exchange_check check;
     std::vector<std::unique_ptr<thread_batch>> batches;
     thread_batch* free = nullptr;
-    std::size_t memories = 0; ///< opened so far
 };
 
 /// All ranks of a group and the lanes between them.
@@ -75,6 +59,7 @@ public:
     /// @throws sdp::error for less than one worker
     explicit thread_fabric(int size)
         : size_(size)
+        , memories_(static_cast<std::size_t>(std::max(size, 1)))
     {
         if (size < 1)
             fail("a group of ", size, " workers; at least 1 is needed");
@@ -126,27 +111,14 @@ public:
 
     void wait(int rank, thread_batch& batch, std::chrono::milliseconds limit)
     {
-        sleep_until(
-            endpoint(rank).bell, limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
+        endpoint(rank).bell.sleep_until(
+            limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
     }
 
     /// This rank's part of the group's next memory. Does not wait for the others.
     [[nodiscard]] std::shared_ptr<thread_memory> open_memory(int rank, std::size_t bytes)
     {
-        std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
-        const std::lock_guard lock(memories_mutex_);
-        const auto number = endpoint(rank).memories++;
-        const auto at = memories_.try_emplace(number).first;
-        if (!at->second)
-            at->second = std::make_shared<thread_memory>(static_cast<std::size_t>(size_));
-        auto out = at->second;
-        auto& place = out->own[static_cast<std::size_t>(rank)];
-        place = std::move(mine);
-        out->visible[static_cast<std::size_t>(rank)].store(
-            place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
-        if (++out->opened == static_cast<std::size_t>(size_))
-            memories_.erase(at); // from now on it lives as long as somebody holds it
-        return out;
+        return memories_.open(static_cast<std::size_t>(rank), bytes);
     }
 
     /// Says that something has changed in the memory of `rank`.
@@ -163,8 +135,8 @@ public:
                 fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
                     " has left the group without its part of the exchange");
         };
-        sleep_until(
-            endpoint(peer).progress, limit,
+        endpoint(peer).progress.sleep_until(
+            limit,
             [&] {
                 if (done())
                     return true;
@@ -200,29 +172,6 @@ public:
     }
 
 private:
-    /// Calls `done` until it is true, asleep between the rings of a bell; `late` throws if it was to be by now.
-    template <class Done, class Late>
-    static void sleep_until(thread_bell& bell, std::chrono::milliseconds limit, Done done, Late late)
-    {
-        using clock = std::chrono::steady_clock;
-        // Keeps the sum below from overflowing for "as long as it takes".
-        constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
-        const auto deadline = clock::now() + (limit < longest ? limit : longest);
-        // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
-        constexpr int yields = 8;
-        for (int round = 0;; ++round) {
-            const auto seen = bell.count();
-            if (done())
-                return;
-            if (clock::now() >= deadline)
-                late();
-            if (round < yields)
-                std::this_thread::yield();
-            else
-                bell.sleep(seen, deadline);
-        }
-    }
-
     [[nodiscard]] thread_endpoint& endpoint(int rank) noexcept { return *endpoints_[static_cast<std::size_t>(rank)]; }
 
     [[nodiscard]] thread_lane& lane_of(int rank, const thread_message& message) noexcept
@@ -381,8 +330,7 @@ private:
     std::atomic<int> failing_rank_ = -1;
     std::vector<thread_lane> lanes_;
     std::vector<std::unique_ptr<thread_endpoint>> endpoints_;
-    std::mutex memories_mutex_;
-    std::map<std::size_t, std::shared_ptr<thread_memory>> memories_; ///< that not all ranks have opened yet, by number
+    thread_memories memories_;
 };
 
 } // namespace sdp::detail

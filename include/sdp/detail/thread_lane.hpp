@@ -1,53 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Where the two ends of a message between threads find each other, and how a worker sleeps until they do.
+/// @brief Where the two ends of a message between threads find each other.
 
 #include <sdp/comm/communicator.hpp>
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 
 namespace sdp::detail {
-
-/// Lets a worker sleep until something has happened to it, without losing what happens while it falls asleep.
-class thread_bell {
-public:
-    [[nodiscard]] std::uint32_t count() const noexcept { return count_.load(); }
-
-    void ring() noexcept
-    {
-        ++count_;
-        if (sleepers_.load() == 0) // the usual case while everybody is busy: no system call
-            return;
-        {
-            const std::lock_guard lock(mutex_);
-        }
-        wake_.notify_all();
-    }
-
-    /// Sleeps while the count is still `seen`, at most until the deadline.
-    void sleep(std::uint32_t seen, std::chrono::steady_clock::time_point deadline)
-    {
-        ++sleepers_;
-        {
-            std::unique_lock lock(mutex_);
-            wake_.wait_until(lock, deadline, [&] { return count_.load() != seen; });
-        }
-        --sleepers_;
-    }
-
-private:
-    // Sequentially consistent on purpose: the ringer writes count_ then reads sleepers_, the sleeper the other way round.
-    std::atomic<std::uint32_t> count_ = 0;
-    std::atomic<int> sleepers_ = 0;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-};
 
 /// Life of one end of a message. Everything up to `copying` changes under the lane's lock.
 enum class thread_stage : std::uint8_t {

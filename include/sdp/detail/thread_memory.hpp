@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Memory of the workers of one process that all of them reach.
+
+#include <atomic>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// The memory that all ranks of a group opened with one call each.
+struct thread_memory {
+    explicit thread_memory(std::size_t ranks)
+        : own(ranks)
+        , visible(ranks)
+    {
+    }
+
+    struct alignas(64) line {
+        std::byte bytes[64];
+    };
+
+    std::vector<std::vector<line>> own;
+    std::vector<std::atomic<std::byte*>> visible; ///< null until the rank has opened its part
+    std::size_t opened = 0; ///< under the lock of who keeps them
+};
+
+/// Those of a group, which every rank opens in the same order.
+class thread_memories {
+public:
+    explicit thread_memories(std::size_t ranks)
+        : opened_(ranks, 0)
+    {
+    }
+
+    /// A rank's part of its next one, zeros. Does not wait for the others.
+    [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes)
+    {
+        std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
+        const std::lock_guard lock(mutex_);
+        const auto at = unfinished_.try_emplace(opened_[rank]++).first;
+        if (!at->second)
+            at->second = std::make_shared<thread_memory>(opened_.size());
+        auto out = at->second;
+        auto& place = out->own[rank];
+        place = std::move(mine);
+        out->visible[rank].store(place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
+        if (++out->opened == opened_.size())
+            unfinished_.erase(at); // from now on it lives as long as somebody holds it
+        return out;
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<std::size_t> opened_; ///< by rank: so far
+    std::map<std::size_t, std::shared_ptr<thread_memory>> unfinished_; ///< that not all ranks have opened yet, by number
+};
+
+} // namespace sdp::detail
