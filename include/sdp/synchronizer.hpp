@@ -12,6 +12,7 @@
 #include <sdp/detail/global_sums.hpp>
 #include <sdp/detail/progress_thread.hpp>
 #include <sdp/detail/readiness.hpp>
+#include <sdp/detail/stream_engine.hpp>
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
@@ -31,7 +32,7 @@ public:
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
-        , tensors_(model_, subnetwork_)
+        , tensors_(model_, subnetwork_, engine::space)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
               std::move(comm), tensors_, options, bytes_of_gradients())
         , sums_(engine_.comm(), options.timeout)
@@ -183,7 +184,7 @@ public:
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         std::uint64_t bytes = 0;
-        const auto total = sums_.add_up_squares(plan(), tensors_.gradients(), bytes);
+        const auto total = sums_.add_up_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
         engine_.count_control(bytes);
         if (total.rank >= 0)
             detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
@@ -270,8 +271,9 @@ public:
         const auto lock = thread_.lock();
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
-        const auto whole = rank() == root ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor")
-                                          : tensor_view {};
+        const auto whole = rank() == root
+            ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
+            : tensor_view {};
         engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout,
             [&](std::size_t slab) { return tensors_.value(id, slab); }));
     }
@@ -348,12 +350,14 @@ private:
         return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
     }
 
+    using engine = detail::engine_of<C>;
+
     model model_;
     sdp::residency residency_;
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
     detail::bound_tensors tensors_;
-    detail::exchange_engine<C> engine_;
+    engine engine_;
     detail::global_sums<C> sums_;
     detail::assembly assembly_;
     detail::readiness readiness_;

@@ -124,7 +124,7 @@ private:
     /// A tensor for the parameter; a third of all are strided.
     [[nodiscard]] guarded_tensor make(std::size_t p, const sdp::extents& shape)
     {
-        return {type(p), shape, random_.chance(33) ? &random_ : nullptr};
+        return {type(p), shape, random_.chance(33) && !s_.contiguous ? &random_ : nullptr};
     }
 
     /// Calls f with the tensor, or with a flat range of its elements.

@@ -46,11 +46,13 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
     double sum = 0;
     std::size_t culprit = gradients.size();
     for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
-        const double part = with_element_type(
-            gradients[p].type, [&]<class T>(T) { return sum_of_squares(plan, piece, local_tensor<T>(gradients[p])); });
-        if (!std::isfinite(part) && culprit == gradients.size())
-            culprit = p;
-        sum += part;
+        with_element_type(gradients[p].type, [&]<class T>(T) {
+            for_each_square_sum(plan, piece, local_tensor<T>(gradients[p]), [&](double part) {
+                if (!std::isfinite(part) && culprit == gradients.size())
+                    culprit = p;
+                sum += part;
+            });
+        });
     });
     return {sum, culprit};
 }
