@@ -239,20 +239,17 @@ public:
     /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
     template <viewable T> void read_owned_gradients(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t) { return tensors_.gradient(id); });
+        copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::gradients);
     }
     /// Copies the owned values to a flat tensor.
     template <viewable T> void read_owned_values(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
+        copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::values);
     }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
     template <viewable T> void write_owned_values(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::to_tensors,
-            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
+        copy_owned(view_of(flat), detail::shard_copy::to_tensors, detail::owned_kind::values);
     }
 
     /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
@@ -271,11 +268,12 @@ public:
         const auto lock = thread_.lock();
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
+        std::vector<std::byte> scratch;
         const auto whole = rank() == root
             ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
             : tensor_view {};
         engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout,
-            [&](std::size_t slab) { return tensors_.value(id, slab); }));
+            [&](std::size_t slab) { return engine_.readable(tensors_.value(id, slab), scratch); }));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -296,6 +294,18 @@ private:
         for (const auto& p : m.parameters())
             detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
         return comm.rank();
+    }
+
+    void copy_owned(const tensor_view& flat, detail::shard_copy way, detail::owned_kind kind)
+    {
+        detail::check_shard(plan(), model_, flat, engine::space);
+        detail::for_each_owned(plan(), [&](std::size_t p, const overlap_piece& piece) { // all have to be bound
+            if (kind == detail::owned_kind::gradients)
+                static_cast<void>(tensors_.gradient(parameter_id(p)));
+            else
+                static_cast<void>(tensors_.value(parameter_id(p), piece.slab));
+        });
+        engine_.copy_owned(flat, way, kind);
     }
 
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const

@@ -136,14 +136,14 @@ namespace detail {
             for (const auto& m : sends)
                 check_nccl(ncclSend(m.data, m.bytes, ncclInt8, m.peer, handle_, stream), "ncclSend");
             group.end();
-            auto& mark = marks_[next_mark_++ % marks_.size()];
-            mark.peers.clear();
+            auto& latest = marks_[next_mark_++ % marks_.size()];
+            latest.peers.clear();
             for (const auto& m : receives)
-                mark.peers.push_back(m.peer);
+                latest.peers.push_back(m.peer);
             for (const auto& m : sends)
-                mark.peers.push_back(m.peer);
-            mark.done.record(stream);
-            mark.used = true;
+                latest.peers.push_back(m.peer);
+            latest.done.record(stream);
+            latest.used = true;
         }
 
         void all_reduce(void* data, std::size_t count, element_type type)

@@ -143,6 +143,17 @@ public:
         return detail::owned_square_norm(store_.plan(), store_.tensors().gradients());
     }
 
+    /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
+    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    {
+        detail::copy_owned(store_.plan(), shard, way, [&](parameter_id id, std::size_t slab) {
+            return kind == owned_kind::gradients ? store_.tensors().gradient(id) : store_.tensors().value(id, slab);
+        });
+    }
+
+    /// A tensor's elements where the host can read them: here.
+    [[nodiscard]] static const tensor_view& readable(const tensor_view& view, std::vector<std::byte>&) noexcept { return view; }
+
     /// Counts bytes of control data, which the callers send themselves.
     void count_control(std::uint64_t bytes) noexcept { sent_.control_bytes += bytes; }
 

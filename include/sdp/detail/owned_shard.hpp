@@ -59,21 +59,26 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
 
 enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 
-/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
-/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, and contiguous
-template <class TensorOf>
-void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+enum class owned_kind : std::uint8_t { gradients, values };
+
+/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, contiguous, and in that space
+inline void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space)
 {
     index_t size = 0;
     for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(plan.size_of(piece)); });
-    if (shard.space != memory_space::host || !shard.contiguous() || shard.size() != size)
-        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size,
-            " consecutive elements in host memory");
+    if (shard.space != space || !shard.contiguous() || shard.size() != size)
+        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size, " consecutive elements in ",
+            space == memory_space::host ? "host" : "device", " memory");
     for_each_owned(plan, [&](std::size_t p, const overlap_piece&) {
         if (const auto& parameter = m.parameters()[p]; parameter.type() != shard.type)
             fail("parameter '", parameter.name, "' holds ", name_of(parameter.type()), ", the flat shard ", name_of(shard.type),
                 "; a shard has one element type");
     });
+}
+
+/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
+template <class TensorOf> void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+{
     with_element_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {

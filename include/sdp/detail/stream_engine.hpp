@@ -176,6 +176,42 @@ public:
         return {sum, culprit};
     }
 
+    /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
+    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    {
+        comm_.check();
+        comm_.executor().fence_in();
+        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
+            const auto type = store_.buckets()[b].type;
+            if (kind == owned_kind::gradients)
+                aim_at_gradients(b);
+            else
+                aim_at_values(b);
+            job_.buffer = static_cast<std::byte*>(shard.data);
+            run(way == shard_copy::from_tensors ? tile_phase::pack : tile_phase::unpack,
+                kind == owned_kind::gradients ? program_.of(b).owned : program_.of(b).owned_values, type, type);
+        }
+        comm_.executor().fence_out();
+    }
+
+    /// A tensor's elements where the host can read them, in `copy` if need be.
+    [[nodiscard]] tensor_view readable(const tensor_view& view, std::vector<std::byte>& copy)
+    {
+        if constexpr (space == memory_space::host) {
+            return view;
+        } else {
+            if (!view.contiguous())
+                fail("a tensor on the device on rank ", store_.plan().rank, " is not contiguous; expected it to be");
+            copy.resize(static_cast<std::size_t>(view.size()) * size_of(view.type));
+            comm_.executor().fence_in();
+            comm_.executor().read(copy.data(), static_cast<const std::byte*>(view.data), copy.size());
+            auto out = view;
+            out.data = copy.data();
+            out.space = memory_space::host;
+            return out;
+        }
+    }
+
     void count_control(std::uint64_t bytes) noexcept { sent_.control_bytes += bytes; }
 
 private:

@@ -28,7 +28,8 @@ public:
         range reduce; ///< sums of what is owned or swapped
         range alone; ///< sums of this worker only, whose mean is itself unless it counts for nothing
         range unpack; ///< means that have come back
-        range owned; ///< sums of squares: the results of all buckets lie one after the other
+        range owned; ///< gradients, packed as in the flat shard; sums of squares have a result for each, bucket after bucket
+        range owned_values;
         range pack_values, unpack_values;
         std::vector<std::size_t> gradients; ///< parameters, by a tile's tensor
         std::vector<std::pair<std::size_t, std::size_t>> values; ///< parameter and slab, by a tile's tensor
@@ -44,6 +45,11 @@ public:
         : store_(&store)
         , plan_(&store.plan())
     {
+        std::size_t shard = 0;
+        for (const auto& piece : plan_->pieces) {
+            shard_at_.push_back(shard);
+            shard += plan_->owner_of(piece) == plan_->rank ? static_cast<std::size_t>(plan_->size_of(piece)) : 0;
+        }
         for (std::size_t b = 0; b < store.buckets().size(); ++b) {
             buckets_.emplace_back();
             add_gradients(b);
@@ -78,6 +84,12 @@ private:
         std::uint32_t group;
         std::uint16_t tensor;
     };
+
+    /// Where an owned piece lies in the flat shard.
+    [[nodiscard]] std::size_t shard_of(const overlap_piece& piece) const noexcept
+    {
+        return shard_at_[static_cast<std::size_t>(&piece - plan_->pieces.data())];
+    }
 
     /// The index of a tensor that tiles of a bucket refer to.
     template <class T> [[nodiscard]] static std::uint16_t number_of(std::vector<T>& list, const T& entry)
@@ -116,7 +128,7 @@ private:
                 const auto owner = trainers[piece.owner];
                 const auto size = static_cast<std::size_t>(plan_->size_of(piece));
                 if (owner == peer_table::self)
-                    owned.push_back({&piece, 0, 1, 0, tensor}); // one at a time, so that no tile is cut in two
+                    owned.push_back({&piece, shard_of(piece), 1, 0, tensor}); // one at a time, so that no tile is cut in two
                 if (way == route::native) {
                     native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.holder_class, tensor});
                     continue;
@@ -188,12 +200,15 @@ private:
         const auto& bucket = store_->buckets()[b];
         const std::size_t element = size_of(bucket.type);
         std::vector<cursor> cursors(bucket.peers.size());
-        std::vector<job> pack, unpack;
+        std::vector<job> pack, unpack, owned;
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
                 const auto& m = store_->peers().classes[piece.holder_class];
                 const auto owner = m.trainers[piece.owner];
                 const auto size = static_cast<std::size_t>(plan_->size_of(piece));
+                if (owner == peer_table::self && plan_->class_of(piece).position >= 0)
+                    owned.push_back(
+                        {&piece, shard_of(piece), 1, 0, number_of(buckets_.back().values, {p, std::size_t {piece.slab}})});
                 const auto number = [&] { return number_of(buckets_.back().values, {p, std::size_t {piece.slab}}); };
                 if (owner == peer_table::self) {
                     const auto send = [&](std::uint32_t peer) {
@@ -214,6 +229,7 @@ private:
             }
         buckets_.back().pack_values = cut(pack, bucket.type, element);
         buckets_.back().unpack_values = cut(unpack, bucket.type, element);
+        buckets_.back().owned_values = cut(owned, bucket.type, element);
     }
 
     /// How rows look, and what of them limits how many elements move at a time.
@@ -351,6 +367,7 @@ private:
     std::vector<listed_run> runs_;
     std::vector<sum_group> groups_;
     std::vector<sum_side> sides_;
+    std::vector<std::size_t> shard_at_; ///< by piece
     std::vector<square_part> squares_;
     std::size_t square_results_ = 0;
     std::uint32_t plain_ = none;

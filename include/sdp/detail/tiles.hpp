@@ -230,7 +230,8 @@ template <class T, int width> struct alignas(sizeof(T) * width) several {
 
 /// Calls `f.template operator()<width>(i)` for the thread's share of a tile, `i` being the first of `width` elements.
 template <class F>
-SDP_HOST_DEVICE inline void for_each_share(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads, F f)
+SDP_HOST_DEVICE inline void for_each_share(
+    const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads, F f)
 {
     switch (job.wide ? t.width : 1) {
     case 8:
