@@ -32,7 +32,7 @@ public:
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
-        , tensors_(model_, subnetwork_, engine::space)
+        , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
               std::move(comm), tensors_, options, bytes_of_gradients())
         , sums_(engine_.comm(), options.timeout)
@@ -292,7 +292,7 @@ private:
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
         detail::check_route<C>(options);
         for (const auto& p : m.parameters())
-            detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
+            engine::check_type(p.type());
         return comm.rank();
     }
 

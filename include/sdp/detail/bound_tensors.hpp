@@ -15,10 +15,12 @@ namespace sdp::detail {
 class bound_tensors {
 public:
     /// @param space where they have to lie
-    bound_tensors(const model& m, const subnetwork& s, memory_space space)
+    /// @param contiguous whether they have to be
+    bound_tensors(const model& m, const subnetwork& s, memory_space space, bool contiguous)
         : model_(&m)
         , subnetwork_(&s)
         , space_(space)
+        , contiguous_(contiguous)
         , gradients_(m.parameters().size())
         , values_(m.parameters().size())
     {
@@ -39,7 +41,11 @@ public:
     /// @throws sdp::error unless it has the parameter's element type and that shape
     [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
     {
-        return checked(view, id, shape, what, space_);
+        const auto out = checked(view, id, shape, what, space_);
+        if (contiguous_ && !out.contiguous())
+            fail("parameter '", name(id), "': the ", what, " on rank ", subnetwork_->rank(),
+                " is not contiguous; expected it to be, as on any stream");
+        return out;
     }
     [[nodiscard]] tensor_view checked(
         const tensor_view& view, parameter_id id, const extents& shape, std::string_view what, memory_space space) const
@@ -97,6 +103,7 @@ private:
     const model* model_;
     const subnetwork* subnetwork_;
     memory_space space_;
+    bool contiguous_;
     std::vector<tensor_view> gradients_;
     std::vector<std::vector<tensor_view>> values_;
 };

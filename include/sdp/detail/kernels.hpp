@@ -292,6 +292,21 @@ void for_each_square_sum(const overlap_plan& plan, const overlap_piece& piece, c
     }
 }
 
+/// Calls `f` with a value of a C++ type that holds an element, for who only copies it.
+template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
+{
+    switch (type) {
+    case element_type::f64:
+        return f(double {});
+    case element_type::f16:
+    case element_type::bf16:
+        return f(std::uint16_t {});
+    case element_type::f32:
+        break;
+    }
+    return f(float {});
+}
+
 /// Calls `f` with a value of the C++ type behind an element type.
 /// @throws sdp::error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_element_type(element_type type, F&& f)

@@ -79,7 +79,7 @@ inline void check_shard(const overlap_plan& plan, const model& m, const tensor_v
 /// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
 template <class TensorOf> void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
 {
-    with_element_type(shard.type, [&]<class T>(T) {
+    with_storage_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
             const tensor_view view = tensor_of(parameter_id(p), piece.slab);
@@ -101,7 +101,7 @@ public:
     std::uint64_t run(C& comm, const overlap_plan& plan, const model& m, const residency& r, parameter_id id, int root,
         const tensor_view& full, std::chrono::milliseconds limit, TensorOf tensor_of)
     {
-        return with_element_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
+        return with_storage_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
             std::vector<T> mine;
             for (const auto& piece : plan.of(index_of(id)))
                 if (plan.owner_of(piece) == plan.rank) {

@@ -23,6 +23,8 @@ namespace sdp::detail {
 template <stream_exchange C> class stream_engine {
 public:
     static constexpr memory_space space = C::space; ///< where tensors lie
+    static constexpr bool contiguous_only = true;
+    static void check_type(element_type) noexcept { } ///< all are exchanged
 
     /// @throws sdp::error for an option that has no meaning on a stream
     stream_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
@@ -200,8 +202,6 @@ public:
         if constexpr (space == memory_space::host) {
             return view;
         } else {
-            if (!view.contiguous())
-                fail("a tensor on the device on rank ", store_.plan().rank, " is not contiguous; expected it to be");
             copy.resize(static_cast<std::size_t>(view.size()) * size_of(view.type));
             comm_.executor().fence_in();
             comm_.executor().read(copy.data(), static_cast<const std::byte*>(view.data), copy.size());
@@ -246,8 +246,6 @@ private:
 
     void aim(std::size_t number, const tensor_view& view)
     {
-        if (!view.contiguous())
-            fail("a tensor on the device on rank ", store_.plan().rank, " is not contiguous; expected it to be");
         job_.tensors[number] = view.data;
         job_.wide = job_.wide && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
     }
