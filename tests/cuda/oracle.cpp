@@ -3,6 +3,8 @@
 /// @brief Random scenarios on a device: workers that are threads and share it, compared with the dense simulation bit for bit,
 /// and with the same scenario on the host.
 
+#include "managed_tensors.hpp"
+
 #include <oracle/run_scenario.hpp>
 
 #include <sdp/cuda/threads.hpp>
@@ -10,29 +12,6 @@
 #include <doctest/doctest.h>
 
 #include <string>
-
-namespace {
-
-/// Tensors in memory that host and device reach, while it lives.
-class managed_tensors {
-public:
-    managed_tensors()
-    {
-        oracle::tensor_memory.allocate = [](std::size_t bytes) {
-            void* out = nullptr;
-            sdp::cuda::check(cudaMallocManaged(&out, bytes, cudaMemAttachGlobal), "cudaMallocManaged");
-            return out;
-        };
-        oracle::tensor_memory.release = [](void* memory) { cudaFree(memory); };
-        oracle::tensor_memory.settle = [] { sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); };
-        oracle::tensor_memory.space = sdp::memory_space::cuda;
-    }
-    managed_tensors(const managed_tensors&) = delete;
-    managed_tensors& operator=(const managed_tensors&) = delete;
-    ~managed_tensors() { oracle::tensor_memory = {}; }
-};
-
-} // namespace
 
 TEST_CASE("random scenarios on a device equal the dense simulation and the host, bit for bit")
 {
@@ -44,10 +23,7 @@ TEST_CASE("random scenarios on a device equal the dense simulation and the host,
     std::uint64_t ran = 0, compared = 0;
     for (std::uint64_t seed = 9'000'001; ran < cases; ++seed) {
         auto s = oracle::random_scenario(seed, 2 + static_cast<int>(ran % 5));
-        s.contiguous = true;
-        s.options.shared_gradients = false;
-        if (s.options.route == sdp::route_choice::memory)
-            s.options.route = sdp::route_choice::fastest;
+        support::fit_for_stream(s);
         const oracle::expectation expected(s);
         if (!expected.sets.untrained().empty())
             continue;
@@ -55,7 +31,7 @@ TEST_CASE("random scenarios on a device equal the dense simulation and the host,
         const auto on_host = oracle::outcomes_on_threads(s, expected);
         std::vector<oracle::outcome> on_device(static_cast<std::size_t>(s.world));
         {
-            const managed_tensors managed;
+            const support::managed_tensors managed;
             sdp::run_workers(s.world, [&](sdp::thread_communicator inner) {
                 const auto rank = static_cast<std::size_t>(inner.rank());
                 on_device[rank] = oracle::run_worker(s, expected, sdp::cuda_thread_communicator(std::move(inner)));

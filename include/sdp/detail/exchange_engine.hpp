@@ -27,7 +27,10 @@ public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
     /// @throws sdp::error for a type that gradients cannot have here
-    static void check_type(element_type type) { with_element_type(type, [](auto) {}); }
+    static void check_type(element_type type)
+    {
+        with_element_type(type, [](auto) {});
+    }
 
     /// Collective where workers reach each other's memory.
     /// @param gradient_bytes by parameter; with `shared_gradients`, what there has to be room for
