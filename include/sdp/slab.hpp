@@ -95,22 +95,26 @@ namespace detail {
     }
 
     /// The view with that shape, if it has it: a flat buffer takes the shape it is used with.
-    [[nodiscard]] inline std::optional<tensor_view> fit(tensor_view view, const extents& shape)
+    [[nodiscard]] inline std::optional<tensor_view> fit(
+        tensor_view view, const extents& shape, memory_space space = memory_space::host)
     {
         if (view.flat && view.size() == shape.product()) {
             view.shape = shape;
             view.strides = row_major_strides(shape);
             view.flat = false;
         }
-        if (view.space != memory_space::host || view.shape != shape)
+        if (view.space != space || view.shape != shape)
             return std::nullopt;
         return view;
     }
 
-    [[noreturn]] inline void fail_to_fit(const tensor_view& view, const extents& shape, std::string_view what)
+    [[noreturn]] inline void fail_to_fit(
+        const tensor_view& view, const extents& shape, std::string_view what, memory_space space = memory_space::host)
     {
-        if (view.space != memory_space::host)
-            fail(what, " is not in host memory; expected a host tensor");
+        if (view.space != space)
+            fail(what,
+                space == memory_space::host ? " is not in host memory; expected a host tensor"
+                                            : " is in host memory; expected a tensor on the device");
         fail(what, " has shape ", view.shape, "; expected ", shape);
     }
 

@@ -12,6 +12,7 @@
 #include <sdp/detail/global_sums.hpp>
 #include <sdp/detail/progress_thread.hpp>
 #include <sdp/detail/readiness.hpp>
+#include <sdp/detail/stream_engine.hpp>
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
@@ -31,7 +32,7 @@ public:
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
-        , tensors_(model_, subnetwork_)
+        , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
               std::move(comm), tensors_, options, bytes_of_gradients())
         , sums_(engine_.comm(), options.timeout)
@@ -183,7 +184,7 @@ public:
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         std::uint64_t bytes = 0;
-        const auto total = sums_.add_up_squares(plan(), tensors_.gradients(), bytes);
+        const auto total = sums_.add_up_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
         engine_.count_control(bytes);
         if (total.rank >= 0)
             detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
@@ -238,20 +239,17 @@ public:
     /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
     template <viewable T> void read_owned_gradients(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t) { return tensors_.gradient(id); });
+        copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::gradients);
     }
     /// Copies the owned values to a flat tensor.
     template <viewable T> void read_owned_values(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::from_tensors,
-            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
+        copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::values);
     }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
     template <viewable T> void write_owned_values(const T& flat)
     {
-        detail::copy_owned(plan(), model_, view_of(flat), detail::shard_copy::to_tensors,
-            [this](parameter_id id, std::size_t slab) { return tensors_.value(id, slab); });
+        copy_owned(view_of(flat), detail::shard_copy::to_tensors, detail::owned_kind::values);
     }
 
     /// Collective. Replaces each value by its sum over the workers, added in rank order: the same bits on all ranks.
@@ -270,10 +268,12 @@ public:
         const auto lock = thread_.lock();
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
-        const auto whole = rank() == root ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor")
-                                          : tensor_view {};
+        std::vector<std::byte> scratch;
+        const auto whole = rank() == root
+            ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
+            : tensor_view {};
         engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout,
-            [&](std::size_t slab) { return tensors_.value(id, slab); }));
+            [&](std::size_t slab) { return engine_.readable(tensors_.value(id, slab), scratch); }));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -292,8 +292,20 @@ private:
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
         detail::check_route<C>(options);
         for (const auto& p : m.parameters())
-            detail::with_element_type(p.type(), [](auto) {}); // throws for types that are not exchanged
+            engine::check_type(p.type());
         return comm.rank();
+    }
+
+    void copy_owned(const tensor_view& flat, detail::shard_copy way, detail::owned_kind kind)
+    {
+        detail::check_shard(plan(), model_, flat, engine::space);
+        detail::for_each_owned(plan(), [&](std::size_t p, const overlap_piece& piece) { // all have to be bound
+            if (kind == detail::owned_kind::gradients)
+                static_cast<void>(tensors_.gradient(parameter_id(p)));
+            else
+                static_cast<void>(tensors_.value(parameter_id(p), piece.slab));
+        });
+        engine_.copy_owned(flat, way, kind);
     }
 
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
@@ -348,12 +360,14 @@ private:
         return !c.readers.empty() || (options_.update == update_mode::owner_update && c.trainers.size() > 1);
     }
 
+    using engine = detail::engine_of<C>;
+
     model model_;
     sdp::residency residency_;
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
     detail::bound_tensors tensors_;
-    detail::exchange_engine<C> engine_;
+    engine engine_;
     detail::global_sums<C> sums_;
     detail::assembly assembly_;
     detail::readiness readiness_;

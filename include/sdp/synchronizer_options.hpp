@@ -76,8 +76,9 @@ struct synchronizer_options {
     route_choice route = route_choice::fastest;
     route_costs costs {}; ///< what `fastest` goes by
     wire_format wire = wire_format::as_is;
-    /// Gradients lie in memory that the library provides: `synchronizer::gradient_memory`. Peers that reach each other's memory by a
-    /// segment, as MPI's do, then sum there without a copy, and messages that are one stretch of a gradient leave from there.
+    /// Gradients lie in memory that the library provides: `synchronizer::gradient_memory`. Peers that reach each other's memory
+    /// by a segment, as MPI's do, then sum there without a copy, and messages that are one stretch of a gradient leave from
+    /// there.
     bool shared_gradients = false;
     /// A thread of the library's own makes progress between `ready` and `finish`, for hosts that call too seldom. The
     /// communicator is then used by several threads, one at a time: MPI has to be initialised with MPI_THREAD_SERIALIZED, and the

@@ -71,6 +71,7 @@ public:
             optimize(step);
             forget();
             parallel_.publish_values();
+            tensor_memory.settle();
             after_publish(step);
         }
         assemble();
@@ -124,16 +125,24 @@ private:
     /// A tensor for the parameter; a third of all are strided.
     [[nodiscard]] guarded_tensor make(std::size_t p, const sdp::extents& shape)
     {
-        return {type(p), shape, random_.chance(33) ? &random_ : nullptr};
+        return {type(p), shape, random_.chance(33) && !s_.contiguous ? &random_ : nullptr};
     }
 
     /// Calls f with the tensor, or with a flat range of its elements.
     template <class F> void as_any_tensor(const guarded_tensor& t, F f)
     {
-        if (sdp::view_of(t).contiguous() && random_.chance(40))
+        if (sdp::view_of(t).contiguous() && random_.chance(40) && tensor_memory.space == sdp::memory_space::host)
             t.as_flat(f);
         else
             f(t);
+    }
+
+    /// A tensor of memory that the host reaches, as one in host memory.
+    template <class T> [[nodiscard]] static sdp::tensor_view on_host(const T& t)
+    {
+        auto out = sdp::view_of(t);
+        out.space = sdp::memory_space::host;
+        return out;
     }
 
     /// The global elements of a slab, from its intervals.
@@ -157,9 +166,12 @@ private:
         auto full = make(p, s_.model.parameters()[p].shape), back = make(p, s_.model.parameters()[p].shape);
         for (std::size_t e = 0; e < full.size(); ++e)
             full.set(e, initial(p, static_cast<index_t>(e)));
-        as_any_tensor(full, [&](const auto& f) { as_any_tensor(values.tensor, [&](const auto& v) { sdp::slice(f, v, slab); }); });
-        as_any_tensor(
-            back, [&](const auto& b) { as_any_tensor(values.tensor, [&](const auto& v) { sdp::unslice(v, b, slab); }); });
+        as_any_tensor(full, [&](const auto& f) {
+            as_any_tensor(values.tensor, [&](const auto& v) { sdp::slice(on_host(f), on_host(v), slab); });
+        });
+        as_any_tensor(back, [&](const auto& b) {
+            as_any_tensor(values.tensor, [&](const auto& v) { sdp::unslice(on_host(v), on_host(b), slab); });
+        });
         bool cut = true, returned = true;
         for (std::size_t i = 0; i < values.elements.size(); ++i) {
             const auto e = static_cast<std::size_t>(values.elements[i]);
@@ -357,6 +369,7 @@ private:
             }
         }
         parallel_.finish();
+        tensor_memory.settle();
         for (auto& h : holdings_)
             if (h.shared.data != nullptr)
                 for (std::size_t i = 0; i < h.gradient.size(); ++i)
@@ -429,6 +442,7 @@ private:
         guarded_tensor values(type(0), {count}, nullptr);
         parallel_.read_owned_gradients(gradients);
         parallel_.read_owned_values(values);
+        tensor_memory.settle();
         if (step == 0)
             recognise(gradients, values);
         if (out_.owned.size() != size)
@@ -445,6 +459,7 @@ private:
         }
         owned_ = {out_.owned.begin(), out_.owned.end()};
         parallel_.write_owned_values(values);
+        tensor_memory.settle();
         expect(gradients.intact() && values.intact(), "the flat shard was written past its elements");
     }
 
@@ -574,7 +589,7 @@ private:
             const auto& parameter = s_.model.parameters()[p];
             const int root = static_cast<int>(hash(s_.seed, 11, p) % static_cast<std::uint64_t>(s_.world));
             const auto full = rank_ == root ? make(p, parameter.shape) : guarded_tensor();
-            parallel_.assemble(id(p), root, full);
+            parallel_.assemble(id(p), root, on_host(full));
             if (rank_ != root)
                 continue;
             for (std::size_t e = 0; e < full.size(); ++e) {

@@ -15,6 +15,25 @@
 
 namespace oracle {
 
+/// Where tensors lie. A test on a device names memory that the host reaches too, before it makes any tensor.
+struct element_memory {
+    void* (*allocate)(std::size_t) = [](std::size_t bytes) { return ::operator new(bytes); };
+    void (*release)(void*) = [](void* memory) { ::operator delete(memory); };
+    void (*settle)() = [] {}; ///< returns when the device has done all it was given
+    sdp::memory_space space = sdp::memory_space::host;
+};
+inline element_memory tensor_memory;
+
+template <class T> struct element_allocator {
+    using value_type = T;
+
+    element_allocator() = default;
+    template <class U> element_allocator(const element_allocator<U>&) noexcept { }
+    [[nodiscard]] T* allocate(std::size_t n) { return static_cast<T*>(tensor_memory.allocate(n * sizeof(T))); }
+    void deallocate(T* memory, std::size_t) noexcept { tensor_memory.release(memory); }
+    friend bool operator==(const element_allocator&, const element_allocator&) noexcept { return true; }
+};
+
 inline std::uint64_t bits_of(double x)
 {
     return std::bit_cast<std::uint64_t>(x);
@@ -119,8 +138,8 @@ private:
     sdp::element_type type_ = sdp::element_type::f32;
     sdp::extents shape_;
     sdp::extents strides_;
-    std::vector<float> floats_;
-    std::vector<double> doubles_;
+    std::vector<float, element_allocator<float>> floats_;
+    std::vector<double, element_allocator<double>> doubles_;
 };
 
 } // namespace oracle
@@ -130,4 +149,5 @@ template <> struct sdp::tensor_traits<oracle::guarded_tensor> {
     static element_type type(const oracle::guarded_tensor& t) { return t.type(); }
     static const extents& shape(const oracle::guarded_tensor& t) { return t.shape(); }
     static const extents& strides(const oracle::guarded_tensor& t) { return t.strides(); }
+    static memory_space space(const oracle::guarded_tensor&) { return oracle::tensor_memory.space; }
 };

@@ -130,6 +130,7 @@ inline std::string name_of(elements e)
 struct scenario {
     std::uint64_t seed = 0;
     std::uint64_t habits = 0; ///< of the workers: another number, another order of calls and other strides, but the same numbers
+    bool contiguous = false; ///< no tensor has strides of its own
     sdp::model model;
     int world = 1;
     source from = source::pinned;

@@ -8,6 +8,7 @@
 #include "run_scenario.hpp"
 #include "support/delayed_communicator.hpp"
 #include "support/messages_only.hpp"
+#include "support/stream_communicator.hpp"
 
 #include <sdp/comm/threads.hpp>
 
@@ -25,11 +26,11 @@ using support::messages_only;
 using delayed_messages = support::delayed_communicator<sdp::thread_communicator>;
 static_assert(!sdp::peer_memory<delayed_messages>);
 
-enum class link { threads, messages, delayed };
+enum class link { threads, messages, delayed, stream };
 
 std::string name_of(link which)
 {
-    static const char* const names[] = {"threads", "messages only", "delayed"};
+    static const char* const names[] = {"threads", "messages only", "delayed", "stream"};
     return names[static_cast<int>(which)];
 }
 
@@ -55,14 +56,14 @@ configuration random_configuration(oracle::sequence& random)
     static constexpr sdp::route_choice routes[]
         = {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
     configuration out;
-    out.which = static_cast<link>(random.below(3));
+    out.which = static_cast<link>(random.below(4));
     out.bucket_bytes = sizes[random.below(6)];
     out.buckets_in_flight = random.between(1, 5);
     // Without peer memory that route is an error.
     out.route = out.which == link::threads ? routes[random.below(4)]
                                            : routes[std::array {0, 2, 3}[static_cast<std::size_t>(random.below(3))]];
     out.habits = random.bits();
-    out.shared_gradients = random.chance(40);
+    out.shared_gradients = random.chance(40) && out.which != link::stream;
     return out;
 }
 
@@ -73,6 +74,7 @@ std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expec
     s.options.route = c.route;
     s.habits = c.habits;
     s.options.shared_gradients = c.shared_gradients;
+    s.contiguous = c.which == link::stream;
     std::vector<oracle::outcome> out(static_cast<std::size_t>(s.world));
     sdp::run_workers(s.world, [&](sdp::thread_communicator inner) {
         const int rank = inner.rank();
@@ -83,6 +85,9 @@ std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expec
             break;
         case link::messages:
             mine = oracle::run_worker(s, expected, messages_only(inner));
+            break;
+        case link::stream:
+            mine = oracle::run_worker(s, expected, support::stream_communicator(inner));
             break;
         case link::delayed: {
             // Another speed for each sender, so that gradients arrive in another order each time.
@@ -172,6 +177,6 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
             CAPTURE(each_kind.first);
             CHECK(each_kind.second >= 20);
         }
-    CHECK(by_link.size() == 3);
+    CHECK(by_link.size() == 4);
     CHECK(by_route.size() == 4);
 }

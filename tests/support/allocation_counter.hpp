@@ -3,23 +3,11 @@
 /// @file
 /// @brief Counts what the calling thread allocates with `new`. Include it in exactly one source of a test program.
 
+#include <support/allocation_count.hpp>
+
 #include <cstddef>
 #include <cstdlib>
 #include <new>
-
-namespace support {
-
-inline thread_local long allocation_count = 0;
-
-/// How many allocations `action` makes on this thread.
-template <class F> [[nodiscard]] long allocations_of(F&& action)
-{
-    const auto before = allocation_count;
-    action();
-    return allocation_count - before;
-}
-
-} // namespace support
 
 // Out of line: once inlined, GCC takes malloc and delete for a mismatched pair.
 [[gnu::noinline]] void* operator new(std::size_t size)

@@ -14,9 +14,13 @@ namespace sdp::detail {
 
 class bound_tensors {
 public:
-    bound_tensors(const model& m, const subnetwork& s)
+    /// @param space where they have to lie
+    /// @param contiguous whether they have to be
+    bound_tensors(const model& m, const subnetwork& s, memory_space space, bool contiguous)
         : model_(&m)
         , subnetwork_(&s)
+        , space_(space)
+        , contiguous_(contiguous)
         , gradients_(m.parameters().size())
         , values_(m.parameters().size())
     {
@@ -37,13 +41,22 @@ public:
     /// @throws sdp::error unless it has the parameter's element type and that shape
     [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
     {
+        const auto out = checked(view, id, shape, what, space_);
+        if (contiguous_ && !out.contiguous())
+            fail("parameter '", name(id), "': the ", what, " on rank ", subnetwork_->rank(),
+                " is not contiguous; expected it to be, as on any stream");
+        return out;
+    }
+    [[nodiscard]] tensor_view checked(
+        const tensor_view& view, parameter_id id, const extents& shape, std::string_view what, memory_space space) const
+    {
         const auto type = (*model_)[id].type();
         if (view.type != type)
             fail("parameter '", name(id), "': the ", what, " on rank ", subnetwork_->rank(), " has element type ",
                 name_of(view.type), "; expected ", name_of(type));
-        if (const auto fitting = fit(view, shape))
+        if (const auto fitting = fit(view, shape, space))
             return *fitting;
-        fail_to_fit(view, shape, text("parameter '", name(id), "': the ", what, " on rank ", subnetwork_->rank()));
+        fail_to_fit(view, shape, text("parameter '", name(id), "': the ", what, " on rank ", subnetwork_->rank()), space);
     }
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
     {
@@ -89,6 +102,8 @@ public:
 private:
     const model* model_;
     const subnetwork* subnetwork_;
+    memory_space space_;
+    bool contiguous_;
     std::vector<tensor_view> gradients_;
     std::vector<std::vector<tensor_view>> values_;
 };

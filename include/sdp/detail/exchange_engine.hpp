@@ -12,8 +12,10 @@
 #include <sdp/detail/memory_way.hpp>
 #include <sdp/detail/message_way.hpp>
 #include <sdp/detail/native_way.hpp>
+#include <sdp/detail/owned_shard.hpp>
 #include <sdp/detail/value_exchange.hpp>
 
+#include <list>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -22,13 +24,21 @@ namespace sdp::detail {
 
 template <communicator C> class exchange_engine {
 public:
+    static constexpr memory_space space = memory_space::host; ///< where tensors lie
+    static constexpr bool contiguous_only = false;
+    /// @throws sdp::error for a type that gradients cannot have here
+    static void check_type(element_type type)
+    {
+        with_element_type(type, [](auto) {});
+    }
+
     /// Collective where workers reach each other's memory.
     /// @param gradient_bytes by parameter; with `shared_gradients`, what there has to be room for
     exchange_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t> gradient_bytes)
         : comm_(std::move(comm))
-        , store_(
-              std::move(plan), std::move(buckets), choose_routes(plan, comm_, options), tensors, options, in_tensors<C>(options))
+        , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, options), tensors, options,
+              {in_tensors<C>(options), true})
         , work_(store_)
         , round_(comm_, store_.peers(), sent_)
         , memory_(comm_, store_, work_, sent_, wait_for(options), options,
@@ -38,6 +48,7 @@ public:
         , values_(store_, round_, wait_for(options))
         , open_(store_.buckets().size(), false)
     {
+        store_.allocate([&](std::size_t bytes) { return buffers_.emplace_back(bytes).data(); });
         if (options.shared_gradients && memory_.bytes() == 0)
             for (const auto bytes : gradient_bytes)
                 own_gradients_.push_back(std::make_unique<std::byte[]>(bytes));
@@ -132,6 +143,23 @@ public:
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
     void publish_values() { values_(); }
 
+    /// Of the gradients that this worker owns; the first parameter where it is not finite, or as many as there are.
+    [[nodiscard]] std::pair<double, std::size_t> owned_square_norm() const
+    {
+        return detail::owned_square_norm(store_.plan(), store_.tensors().gradients());
+    }
+
+    /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
+    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    {
+        detail::copy_owned(store_.plan(), shard, way, [&](parameter_id id, std::size_t slab) {
+            return kind == owned_kind::gradients ? store_.tensors().gradient(id) : store_.tensors().value(id, slab);
+        });
+    }
+
+    /// A tensor's elements where the host can read them: here.
+    [[nodiscard]] static const tensor_view& readable(const tensor_view& view, std::vector<std::byte>&) noexcept { return view; }
+
     /// Counts bytes of control data, which the callers send themselves.
     void count_control(std::uint64_t bytes) noexcept { sent_.control_bytes += bytes; }
 
@@ -175,6 +203,7 @@ private:
     C comm_;
     std::vector<std::unique_ptr<std::byte[]>> own_gradients_; ///< by parameter, if there is no memory that peers reach
     traffic sent_;
+    std::list<std::vector<std::byte>> buffers_;
     bucket_store store_;
     bucket_work work_;
     message_round<C> round_;

@@ -4,9 +4,10 @@
 /// @brief Sums over all workers, in rank order: of a few numbers, and of the squares of a model's mean gradient.
 
 #include <sdp/detail/collectives.hpp>
-#include <sdp/detail/owned_shard.hpp>
+#include <sdp/tensor.hpp>
 
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -40,18 +41,17 @@ public:
         double rank = -1; ///< this rank; negative if all are
     };
 
-    /// Collective. Every element counts once, at its owner. @param sent the bytes sent are added to it
-    [[nodiscard]] square_norm add_up_squares(
-        const overlap_plan& plan, std::span<const tensor_view> gradients, std::uint64_t& sent)
+    /// Collective. Every element counts once, at its owner. @param own this worker's sum, and the first parameter where it is not
+    /// finite, or as many as there are @param sent the bytes sent are added to it
+    [[nodiscard]] square_norm add_up_squares(std::pair<double, std::size_t> own, std::size_t parameters, std::uint64_t& sent)
     {
-        const auto [sum, culprit] = owned_square_norm(plan, gradients);
-        const double mine[] {sum, static_cast<double>(culprit)};
+        const double mine[] {own.first, static_cast<double>(own.second)};
         star_.gather(0, std::span<const double>(mine), all_);
         square_norm out;
         if (comm_->rank() == 0)
             for (std::size_t r = 0; r < world(); ++r) {
                 out.sum += all_[2 * r];
-                if (out.rank < 0 && all_[2 * r + 1] < static_cast<double>(gradients.size())) {
+                if (out.rank < 0 && all_[2 * r + 1] < static_cast<double>(parameters)) {
                     out.culprit = all_[2 * r + 1];
                     out.rank = static_cast<double>(r);
                 }

@@ -6,6 +6,7 @@
 /// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
 /// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
 
+#include <sdp/detail/tiles.hpp>
 #include <sdp/detail/wire.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/tensor.hpp>
@@ -270,25 +271,40 @@ private:
     bool contiguous_ = true;
 };
 
-/// Sum of the squares of a piece, in double and in a fixed order.
-template <class T>
-[[nodiscard]] double sum_of_squares(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own)
+/// Calls `visit(sum)` with the sum of the squares of each `tile_elements` of a piece, in the order that a device takes too.
+template <class T, class Visit>
+void for_each_square_sum(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own, Visit visit)
 {
-    constexpr std::size_t lanes = 8; // independent partial sums, so that the loop is not one long chain of additions
-    double partial[lanes] = {};
-    T values[tile];
+    T values[tile_elements];
     piece_walker walker(plan, piece);
     const std::uint64_t size = plan.size_of(piece);
-    for (std::uint64_t done = 0; done < size; done += tile) {
-        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile, size - done));
+    for (std::uint64_t done = 0; done < size; done += tile_elements) {
+        const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(tile_elements, size - done));
         own.gather(walker, n, values);
-        for (std::size_t i = 0; i < n; ++i)
-            partial[i % lanes] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+        double sums[square_lanes] = {};
+        std::size_t i = 0;
+        for (; i + square_lanes <= n; i += square_lanes)
+            for (std::size_t lane = 0; lane < square_lanes; ++lane)
+                sums[lane] += static_cast<double>(values[i + lane]) * static_cast<double>(values[i + lane]);
+        for (std::size_t lane = 0; i + lane < n; ++lane)
+            sums[lane] += static_cast<double>(values[i + lane]) * static_cast<double>(values[i + lane]);
+        visit(add_lanes(sums));
     }
-    double sum = 0;
-    for (const double p : partial)
-        sum += p;
-    return sum;
+}
+
+/// Calls `f` with a value of a C++ type that holds an element, for who only copies it.
+template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
+{
+    switch (type) {
+    case element_type::f64:
+        return f(double {});
+    case element_type::f16:
+    case element_type::bf16:
+        return f(std::uint16_t {});
+    case element_type::f32:
+        break;
+    }
+    return f(float {});
 }
 
 /// Calls `f` with a value of the C++ type behind an element type.

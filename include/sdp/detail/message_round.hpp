@@ -4,6 +4,7 @@
 /// @brief Collects the messages of one phase of a bucket, and sends them together.
 
 #include <sdp/comm/communicator.hpp>
+#include <sdp/comm/stream.hpp>
 #include <sdp/detail/buckets.hpp>
 #include <sdp/detail/collectives.hpp>
 
@@ -40,12 +41,7 @@ public:
     {
         if (outgoing_.empty() && incoming_.empty())
             return {};
-        auto& bytes = kind == round_kind::gradients ? sent_->reduce_bytes
-            : kind == round_kind::means             ? sent_->publish_bytes
-                                                    : sent_->value_bytes;
-        for (const auto& message : outgoing_)
-            bytes += message.bytes;
-        sent_->messages += outgoing_.size();
+        count(kind);
         const auto number = (bucket * 3 + static_cast<std::size_t>(kind)) % static_cast<std::size_t>(first_control_tag);
         auto pending = comm_->exchange(static_cast<exchange_tag>(number), outgoing_, incoming_);
         outgoing_.clear();
@@ -53,7 +49,28 @@ public:
         return pending;
     }
 
+    /// The same behind what is on the communicator's stream.
+    void start_on_stream(round_kind kind) requires stream_exchange<C>
+    {
+        if (outgoing_.empty() && incoming_.empty())
+            return;
+        count(kind);
+        comm_->exchange_on_stream(outgoing_, incoming_);
+        outgoing_.clear();
+        incoming_.clear();
+    }
+
 private:
+    void count(round_kind kind) noexcept
+    {
+        auto& bytes = kind == round_kind::gradients ? sent_->reduce_bytes
+            : kind == round_kind::means             ? sent_->publish_bytes
+                                                    : sent_->value_bytes;
+        for (const auto& message : outgoing_)
+            bytes += message.bytes;
+        sent_->messages += outgoing_.size();
+    }
+
     C* comm_;
     const peer_table* peers_;
     traffic* sent_;

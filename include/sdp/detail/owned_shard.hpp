@@ -46,33 +46,40 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
     double sum = 0;
     std::size_t culprit = gradients.size();
     for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
-        const double part = with_element_type(
-            gradients[p].type, [&]<class T>(T) { return sum_of_squares(plan, piece, local_tensor<T>(gradients[p])); });
-        if (!std::isfinite(part) && culprit == gradients.size())
-            culprit = p;
-        sum += part;
+        with_element_type(gradients[p].type, [&]<class T>(T) {
+            for_each_square_sum(plan, piece, local_tensor<T>(gradients[p]), [&](double part) {
+                if (!std::isfinite(part) && culprit == gradients.size())
+                    culprit = p;
+                sum += part;
+            });
+        });
     });
     return {sum, culprit};
 }
 
 enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 
-/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
-/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, and contiguous
-template <class TensorOf>
-void copy_owned(const overlap_plan& plan, const model& m, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+enum class owned_kind : std::uint8_t { gradients, values };
+
+/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, contiguous, and in that space
+inline void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space)
 {
     index_t size = 0;
     for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(plan.size_of(piece)); });
-    if (shard.space != memory_space::host || !shard.contiguous() || shard.size() != size)
-        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size,
-            " consecutive elements in host memory");
+    if (shard.space != space || !shard.contiguous() || shard.size() != size)
+        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size, " consecutive elements in ",
+            space == memory_space::host ? "host" : "device", " memory");
     for_each_owned(plan, [&](std::size_t p, const overlap_piece&) {
         if (const auto& parameter = m.parameters()[p]; parameter.type() != shard.type)
             fail("parameter '", parameter.name, "' holds ", name_of(parameter.type()), ", the flat shard ", name_of(shard.type),
                 "; a shard has one element type");
     });
-    with_element_type(shard.type, [&]<class T>(T) {
+}
+
+/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
+template <class TensorOf> void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+{
+    with_storage_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
             const tensor_view view = tensor_of(parameter_id(p), piece.slab);
@@ -94,7 +101,7 @@ public:
     std::uint64_t run(C& comm, const overlap_plan& plan, const model& m, const residency& r, parameter_id id, int root,
         const tensor_view& full, std::chrono::milliseconds limit, TensorOf tensor_of)
     {
-        return with_element_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
+        return with_storage_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
             std::vector<T> mine;
             for (const auto& piece : plan.of(index_of(id)))
                 if (plan.owner_of(piece) == plan.rank) {

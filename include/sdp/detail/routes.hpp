@@ -4,6 +4,7 @@
 /// @brief Which way the gradients of each class go, from what the communicator can do and what each way costs.
 
 #include <sdp/comm/communicator.hpp>
+#include <sdp/comm/stream.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
 
@@ -33,7 +34,7 @@ template <communicator C> void check_route(const synchronizer_options& options)
              "models peer_memory");
     if (options.route != route_choice::native)
         return;
-    if (!native_all_reduce<C>)
+    if (!native_all_reduce<C> && !stream_all_reduce<C>)
         fail("route is native, but this communicator has no all-reduce of its own; expected one that models native_all_reduce");
     if (options.wire != wire_format::as_is)
         fail("route is native and wire is ", name_of(options.wire),
@@ -88,7 +89,7 @@ template <communicator C>
             return route::none;
         if (k == 1)
             return route::local;
-        if constexpr (native_all_reduce<C>)
+        if constexpr (native_all_reduce<C> || stream_all_reduce<C>)
             if (options.route == route_choice::native && static_cast<int>(k) == plan.world)
                 return route::native;
         const route messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided

@@ -56,6 +56,8 @@ public:
     [[nodiscard]] bool weighted() const noexcept { return !weights_.empty(); }
     /// 0 where nobody counts.
     [[nodiscard]] double divisor(std::uint32_t holder_class) const noexcept { return divisors_[holder_class]; }
+    /// What the ranks' weights are multiplied by.
+    [[nodiscard]] double scale(std::uint32_t holder_class) const noexcept { return scales_[holder_class]; }
     [[nodiscard]] double weight(int rank, std::uint32_t holder_class) const noexcept
     {
         return weights_.empty() ? 1.0 : weights_[static_cast<std::size_t>(rank)] * scales_[holder_class];

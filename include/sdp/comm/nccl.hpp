@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief A communicator over NCCL, for gradients in the memory of CUDA devices: one rank per device, one `ncclComm_t`, one
+/// stream.
+///
+/// Holder sets need no communicators of their own: what each pair of ranks shares goes in grouped sends and receives. The host
+/// never waits within a step; errors that NCCL finds meanwhile are thrown by the next call, and whoever waits does so with a
+/// time-out, after which the communicator is aborted.
+
+#include <sdp/comm/stream.hpp>
+#include <sdp/cuda/executor.hpp>
+#include <sdp/detail/exchange_check.hpp>
+
+#include <nccl.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace sdp {
+
+/// NCCL failed, or a peer did not answer. The communicator is aborted then.
+class nccl_error : public error {
+public:
+    nccl_error(const std::string& what, ncclResult_t code)
+        : error(what)
+        , code_(code)
+    {
+    }
+    [[nodiscard]] ncclResult_t code() const noexcept { return code_; }
+
+private:
+    ncclResult_t code_;
+};
+
+struct nccl_options {
+    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
+};
+
+namespace detail {
+
+    /// @throws sdp::nccl_error naming the call
+    inline void check_nccl(ncclResult_t code, const char* call)
+    {
+        if (code != ncclSuccess && code != ncclInProgress)
+            throw nccl_error(text(call, " failed: ", ncclGetErrorString(code)), code);
+    }
+
+    /// Closes a group of calls also when one of them throws.
+    class nccl_group {
+    public:
+        nccl_group() { check_nccl(ncclGroupStart(), "ncclGroupStart"); }
+        nccl_group(const nccl_group&) = delete;
+        nccl_group& operator=(const nccl_group&) = delete;
+        ~nccl_group()
+        {
+            if (open_)
+                ncclGroupEnd();
+        }
+        void end()
+        {
+            open_ = false;
+            check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+        }
+
+    private:
+        bool open_ = true;
+    };
+
+    /// What copies of a communicator share.
+    class nccl_state {
+    public:
+        nccl_state(ncclComm_t handle, bool owned, cudaStream_t host, const nccl_options& options)
+            : handle_(handle)
+            , owned_(owned)
+            , options_(options)
+            , executor_(host, [this](const cuda::event& e) { wait(e, options_.timeout); })
+        {
+            check_nccl(ncclCommUserRank(handle, &rank_), "ncclCommUserRank");
+            check_nccl(ncclCommCount(handle, &size_), "ncclCommCount");
+            check_ = exchange_check(rank_, size_);
+            for (auto& m : marks_)
+                m.peers.reserve(static_cast<std::size_t>(size_));
+        }
+        nccl_state(const nccl_state&) = delete;
+        nccl_state& operator=(const nccl_state&) = delete;
+        ~nccl_state()
+        {
+            if (owned_ && !aborted_)
+                ncclCommDestroy(handle_);
+        }
+
+        [[nodiscard]] int rank() const noexcept { return rank_; }
+        [[nodiscard]] int size() const noexcept { return size_; }
+        [[nodiscard]] cuda::executor& executor() noexcept { return executor_; }
+
+        void abort() noexcept
+        {
+            if (!std::exchange(aborted_, true))
+                ncclCommAbort(handle_);
+        }
+
+        /// @throws sdp::nccl_error if NCCL has found an error meanwhile
+        void check()
+        {
+            if (aborted_)
+                throw nccl_error(text("rank ", rank_, " cannot go on: its NCCL communicator was aborted"), ncclInvalidUsage);
+            ncclResult_t code = ncclSuccess;
+            check_nccl(ncclCommGetAsyncError(handle_, &code), "ncclCommGetAsyncError");
+            if (code == ncclSuccess || code == ncclInProgress)
+                return;
+            const auto who = unfinished();
+            abort();
+            throw nccl_error(
+                text("rank ", rank_, ": NCCL has failed in an exchange with ", who, ": ", ncclGetErrorString(code)), code);
+        }
+
+        /// Grouped messages between devices, on the stream.
+        void exchange(std::span<const outgoing> sends, std::span<const incoming> receives)
+        {
+            if (sends.empty() && receives.empty())
+                return;
+            check_(0, sends, receives);
+            const auto stream = executor_.stream();
+            nccl_group group;
+            for (const auto& m : receives)
+                check_nccl(ncclRecv(m.data, m.bytes, ncclInt8, m.peer, handle_, stream), "ncclRecv");
+            for (const auto& m : sends)
+                check_nccl(ncclSend(m.data, m.bytes, ncclInt8, m.peer, handle_, stream), "ncclSend");
+            group.end();
+            auto& latest = marks_[next_mark_++ % marks_.size()];
+            latest.peers.clear();
+            for (const auto& m : receives)
+                latest.peers.push_back(m.peer);
+            for (const auto& m : sends)
+                latest.peers.push_back(m.peer);
+            latest.done.record(stream);
+            latest.used = true;
+        }
+
+        void all_reduce(void* data, std::size_t count, element_type type)
+        {
+            const auto kind = type == element_type::f64 ? ncclDouble
+                : type == element_type::bf16            ? ncclBfloat16
+                : type == element_type::f16             ? ncclHalf
+                                                        : ncclFloat;
+            check_nccl(ncclAllReduce(data, data, count, kind, ncclSum, handle_, executor_.stream()), "ncclAllReduce");
+        }
+
+        /// Returns when the event is reached.
+        /// @throws sdp::nccl_error naming the peers of the first exchange that is not done
+        void wait(const cuda::event& e, std::chrono::milliseconds limit)
+        {
+            constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
+            const auto end = std::chrono::steady_clock::now() + std::min(limit, longest);
+            while (!e.reached()) {
+                check();
+                if (std::chrono::steady_clock::now() >= end) {
+                    const auto who = unfinished();
+                    abort();
+                    throw nccl_error(
+                        text("rank ", rank_, " waited ", limit.count(), " ms for an exchange with ", who), ncclSystemError);
+                }
+                std::this_thread::sleep_for(std::chrono::microseconds(20));
+            }
+        }
+
+        exchange_check& checks() noexcept { return check_; }
+
+    private:
+        /// An exchange on the stream.
+        struct mark {
+            cuda::event done;
+            std::vector<int> peers;
+            bool used = false;
+        };
+
+        [[nodiscard]] std::string unfinished() const
+        {
+            for (std::size_t i = 0; i < marks_.size(); ++i) {
+                const auto& m = marks_[(next_mark_ + i) % marks_.size()]; // the oldest first
+                if (!m.used || m.done.reached())
+                    continue;
+                std::string out = m.peers.size() == 1 ? "rank" : "ranks";
+                std::vector<int> peers = m.peers;
+                std::sort(peers.begin(), peers.end());
+                peers.erase(std::unique(peers.begin(), peers.end()), peers.end());
+                for (const int peer : peers)
+                    out += text(" ", peer);
+                return out;
+            }
+            return "ranks that are not known";
+        }
+
+        ncclComm_t handle_;
+        bool owned_;
+        nccl_options options_;
+        int rank_ = 0, size_ = 1;
+        bool aborted_ = false;
+        exchange_check check_ {0, 1};
+        cuda::executor executor_;
+        std::array<mark, 64> marks_;
+        std::size_t next_mark_ = 0;
+    };
+
+} // namespace detail
+
+/// Control data under way: host memory, by way of the device.
+class nccl_exchange {
+public:
+    nccl_exchange() = default;
+
+    [[nodiscard]] bool test()
+    {
+        if (!state_)
+            return true;
+        state_->owner->check();
+        if (!state_->done.reached())
+            return false;
+        finish();
+        return true;
+    }
+    /// @throws sdp::nccl_error naming the peers
+    void wait(std::chrono::milliseconds limit)
+    {
+        if (!state_)
+            return;
+        state_->owner->wait(state_->done, limit);
+        finish();
+    }
+
+private:
+    friend class nccl_communicator;
+    struct state {
+        std::shared_ptr<detail::nccl_state> owner;
+        cuda::memory device;
+        std::vector<std::byte> host; ///< what has come in
+        std::vector<incoming> receives;
+        cuda::event done;
+    };
+
+    void finish()
+    {
+        std::size_t at = 0;
+        for (const auto& m : state_->receives) {
+            std::memcpy(m.data, state_->host.data() + at, m.bytes);
+            at += m.bytes;
+        }
+        state_.reset();
+    }
+
+    std::unique_ptr<state> state_;
+};
+
+/// One rank of an NCCL communicator. Copies share it. Models `communicator`, `ordered_exchange`, `abortable`, `stream_exchange`
+/// and `stream_all_reduce`. The device of the communicator has to be current in every call.
+class nccl_communicator {
+public:
+    static constexpr memory_space space = memory_space::cuda;
+    static constexpr bool ordered_exchange = true; ///< a stream keeps the order
+
+    /// Collective. Makes a communicator of its own, which goes with the last copy.
+    /// @param id from `ncclGetUniqueId`, the same on all ranks
+    /// @param host the stream that the framework works on
+    /// @throws sdp::nccl_error
+    [[nodiscard]] static nccl_communicator create(
+        const ncclUniqueId& id, int rank, int size, cudaStream_t host, const nccl_options& options = {})
+    {
+        ncclComm_t handle = nullptr;
+        detail::check_nccl(ncclCommInitRank(&handle, size, id, rank), "ncclCommInitRank");
+        return {handle, true, host, options};
+    }
+    /// Uses the framework's communicator, which has to outlive all copies. Nobody else uses it meanwhile. After an error it is
+    /// aborted.
+    [[nodiscard]] static nccl_communicator attach(ncclComm_t handle, cudaStream_t host, const nccl_options& options = {})
+    {
+        return {handle, false, host, options};
+    }
+
+    [[nodiscard]] int rank() const noexcept { return state_->rank(); }
+    [[nodiscard]] int size() const noexcept { return state_->size(); }
+
+    /// For control data in host memory; waits for the stream to take it.
+    [[nodiscard]] nccl_exchange exchange(exchange_tag, std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        state_->checks()(0, sends, receives);
+        nccl_exchange out;
+        if (sends.empty() && receives.empty())
+            return out;
+        std::size_t in = 0, all = 0;
+        for (const auto& m : receives)
+            in += m.bytes;
+        all = in;
+        for (const auto& m : sends)
+            all += m.bytes;
+        auto s = std::make_unique<nccl_exchange::state>();
+        s->owner = state_;
+        s->device = cuda::memory(all);
+        s->host.resize(in);
+        s->receives.assign(receives.begin(), receives.end());
+        auto* at = s->device.get();
+        std::vector<incoming> there;
+        for (const auto& m : receives) {
+            there.push_back({m.peer, at, m.bytes});
+            at += m.bytes;
+        }
+        std::vector<outgoing> from;
+        for (const auto& m : sends) {
+            executor().write(at, m.data, m.bytes);
+            from.push_back({m.peer, at, m.bytes});
+            at += m.bytes;
+        }
+        state_->exchange(from, there);
+        if (in > 0)
+            cuda::check(cudaMemcpyAsync(s->host.data(), s->device.get(), in, cudaMemcpyDeviceToHost, executor().stream()),
+                "cudaMemcpyAsync");
+        s->done.record(executor().stream());
+        out.state_ = std::move(s);
+        return out;
+    }
+
+    void exchange_on_stream(std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        state_->exchange(sends, receives);
+    }
+    void all_reduce_on_stream(void* data, std::size_t count, element_type type) { state_->all_reduce(data, count, type); }
+    [[nodiscard]] cuda::executor& executor() noexcept { return state_->executor(); }
+    /// @throws sdp::nccl_error if NCCL has found an error meanwhile
+    void check() { state_->check(); }
+    void abort() noexcept { state_->abort(); }
+
+private:
+    nccl_communicator(ncclComm_t handle, bool owned, cudaStream_t host, const nccl_options& options)
+        : state_(std::make_shared<detail::nccl_state>(handle, owned, host, options))
+    {
+    }
+
+    std::shared_ptr<detail::nccl_state> state_;
+};
+
+} // namespace sdp

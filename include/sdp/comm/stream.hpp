@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The capability of a communicator whose messages wait their turn on a stream, as a device's do.
+///
+/// Everything is put on one stream, in order: packing, messages, sums. Nothing waits on the host, so there is nothing to poll and
+/// nothing to time out on within a step; what has gone wrong shows in `check`.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/detail/tiles.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace sdp {
+
+/// What is done with tiles.
+enum class tile_phase : std::uint8_t {
+    pack, ///< gradients or values to the buffer
+    pack_weighted, ///< the same, times the worker's weight: for sums of the transport
+    reduce, ///< sums
+    unpack, ///< from the buffer
+    unpack_divided, ///< the same, divided: sums of the transport
+    squares, ///< sums of squares of tensors, to the results
+};
+
+/// Runs tiles on a stream.
+///
+/// | expression                     | result       | meaning                                                               |
+/// |--------------------------------|--------------|-----------------------------------------------------------------------|
+/// | `e.allocate(bytes)`            | `std::byte*` | memory that tiles reach, aligned to 256 bytes; stays as long as `e`    |
+/// | `e.write(to, from, bytes)`     | void         | copies host memory there, behind what is on the stream; `from` may go  |
+/// | `e.read(to, from, bytes)`      | void         | copies back, and waits for it                                         |
+/// | `e.run(phase, job, type, wire)`| void         | does a phase on the tiles of a job, behind what is on the stream       |
+/// | `e.fence_in()`                 | void         | what comes waits for what the host's own stream holds now             |
+/// | `e.fence_out()`                | void         | what the host's own stream gets from now on waits for what is here     |
+template <class E>
+concept tile_executor = requires(E& e, std::byte* there, const std::byte* from_there, const void* here, void* back,
+    std::size_t bytes, const detail::tile_job& job, element_type type)
+{
+    {
+        e.allocate(bytes)
+        } -> std::same_as<std::byte*>;
+    e.write(there, here, bytes);
+    e.read(back, from_there, bytes);
+    e.run(tile_phase::pack, job, type, type);
+    e.fence_in();
+    e.fence_out();
+};
+
+/// Capability: gradients lie where a stream works, and messages wait on it for their turn.
+///
+/// | expression                         | result           | meaning                                                        |
+/// |------------------------------------|------------------|----------------------------------------------------------------|
+/// | `C::space`                         | `memory_space`   | where tensors lie                                              |
+/// | `c.exchange_on_stream(sends, receives)` | void        | messages in that memory, behind what is on the stream           |
+/// | `c.executor()`                     | a tile executor& | what runs tiles on the same stream                             |
+/// | `c.check()`                        | void             | throws if something has gone wrong on the stream               |
+///
+/// Semantics: between each pair messages are matched in order of posting. `exchange` goes on to be about host memory: it carries
+/// control data, and may wait for the stream.
+template <class C>
+concept stream_exchange = communicator<C> && requires(C& c, std::span<const outgoing> sends, std::span<const incoming> receives)
+{
+    requires std::same_as<std::remove_cv_t<decltype(C::space)>, memory_space>;
+    c.exchange_on_stream(sends, receives);
+    {
+        *&c.executor()
+        } -> tile_executor;
+    c.check();
+};
+
+/// Capability: the transport's own all-reduce, on the stream.
+template <class C>
+concept stream_all_reduce = stream_exchange<C> && requires(C& c, void* data, std::size_t count, element_type type)
+{
+    c.all_reduce_on_stream(data, count, type);
+};
+
+} // namespace sdp

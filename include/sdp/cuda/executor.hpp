@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Runs tiles on a CUDA stream beside the host framework's own.
+
+#include <sdp/cuda/launch.hpp>
+#include <sdp/cuda/runtime.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <utility>
+#include <vector>
+
+namespace sdp::cuda {
+
+/// Used by one thread at a time, with its device current.
+class executor {
+public:
+    /// @param host where the framework's kernels run; it has to stay until another is named
+    /// @param wait returns when an event is reached, or throws; by default it waits as long as it takes
+    explicit executor(cudaStream_t host, std::function<void(const event&)> wait = {})
+        : host_(host)
+        , wait_(std::move(wait))
+    {
+    }
+    executor(const executor&) = delete;
+    executor& operator=(const executor&) = delete;
+    /// Memory goes when nothing uses it any more.
+    ~executor() { cudaStreamSynchronize(side_.get()); }
+
+    /// For frameworks that change it.
+    void set_host_stream(cudaStream_t host) noexcept { host_ = host; }
+    [[nodiscard]] cudaStream_t stream() const noexcept { return side_.get(); }
+
+    [[nodiscard]] std::byte* allocate(std::size_t bytes) { return memory_.emplace_back(bytes).get(); }
+    /// From pageable memory, which CUDA copies aside before it returns.
+    void write(std::byte* to, const void* from, std::size_t bytes)
+    {
+        if (bytes > 0)
+            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, side_.get()), "cudaMemcpyAsync");
+    }
+    void read(void* to, const std::byte* from, std::size_t bytes)
+    {
+        if (bytes > 0)
+            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, side_.get()), "cudaMemcpyAsync");
+        if (!wait_) {
+            check(cudaStreamSynchronize(side_.get()), "cudaStreamSynchronize");
+            return;
+        }
+        read_.record(side_.get());
+        wait_(read_);
+    }
+    void run(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire)
+    {
+        run_tiles(phase, job, type, wire, side_.get());
+    }
+    void fence_in()
+    {
+        in_.record(host_);
+        in_.hold_back(side_.get());
+    }
+    void fence_out()
+    {
+        out_.record(side_.get());
+        out_.hold_back(host_);
+    }
+
+private:
+    cudaStream_t host_;
+    cuda::stream side_;
+    event in_, out_, read_;
+    std::function<void(const event&)> wait_;
+    std::vector<memory> memory_;
+};
+static_assert(tile_executor<executor>);
+
+} // namespace sdp::cuda

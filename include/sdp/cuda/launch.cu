@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// @file
+/// @brief The kernels: a block per tile, which runs the body that the host runs in tests.
+
+#include <sdp/cuda/launch.hpp>
+#include <sdp/cuda/runtime.hpp>
+
+namespace sdp::cuda {
+namespace {
+
+    constexpr unsigned threads = 256;
+
+    template <class Body>
+    __global__ void __launch_bounds__(threads) tile_kernel(const __grid_constant__ detail::tile_job job, const Body body)
+    {
+        body(job, job.tiles[blockIdx.x], threadIdx.x, threads);
+    }
+
+    /// A warp per tile.
+    template <class T> __global__ void __launch_bounds__(threads) square_kernel(const __grid_constant__ detail::tile_job job)
+    {
+        static_assert(detail::square_lanes == 32);
+        const unsigned number = blockIdx.x * (threads / 32) + threadIdx.x / 32;
+        if (number >= job.count)
+            return;
+        double sum = detail::square_body<T> {}(job, job.tiles[number], threadIdx.x % 32);
+        for (unsigned half = 16; half > 0; half /= 2) {
+            const double other = __shfl_down_sync(0xFFFFFFFFU, sum, half);
+            sum = detail::plus(sum, other);
+        }
+        if (threadIdx.x % 32 == 0)
+            job.results[number] = sum;
+    }
+
+} // namespace
+
+void run_tiles(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire, cudaStream_t stream)
+{
+    if (job.count == 0)
+        return;
+    detail::with_tile_types(type, wire, [&]<class T, class W>(T, W) {
+        switch (phase) {
+        case tile_phase::pack:
+        case tile_phase::pack_weighted:
+            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::pack_body<T, W> {phase == tile_phase::pack_weighted});
+            break;
+        case tile_phase::reduce:
+            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::reduce_body<T, W> {});
+            break;
+        case tile_phase::unpack:
+        case tile_phase::unpack_divided:
+            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::unpack_body<T, W> {phase == tile_phase::unpack_divided});
+            break;
+        case tile_phase::squares:
+            square_kernel<T><<<(job.count + threads / 32 - 1) / (threads / 32), threads, 0, stream>>>(job);
+            break;
+        }
+    });
+    check(cudaGetLastError(), "the launch of a kernel");
+}
+
+} // namespace sdp::cuda

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief CUDA's streams, events and memory as objects, and its errors as exceptions.
+
+#include <sdp/error.hpp>
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+namespace sdp {
+
+/// A call of the CUDA runtime failed.
+class cuda_error : public error {
+public:
+    cuda_error(const std::string& what, cudaError_t code)
+        : error(what)
+        , code_(code)
+    {
+    }
+    [[nodiscard]] cudaError_t code() const noexcept { return code_; }
+
+private:
+    cudaError_t code_;
+};
+
+namespace cuda {
+
+    /// @throws sdp::cuda_error naming the call
+    inline void check(cudaError_t code, const char* call)
+    {
+        if (code != cudaSuccess)
+            throw cuda_error(detail::text(call, " failed: ", cudaGetErrorString(code), " (", cudaGetErrorName(code), ")"), code);
+    }
+
+    /// Devices that can be used; 0 also where there is no driver.
+    [[nodiscard]] inline int device_count() noexcept
+    {
+        int out = 0;
+        return cudaGetDeviceCount(&out) == cudaSuccess ? out : 0;
+    }
+
+    /// Has no timing, so that recording it costs least.
+    class event {
+    public:
+        event() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+        event(event&& other) noexcept
+            : handle_(std::exchange(other.handle_, nullptr))
+        {
+        }
+        event& operator=(event&& other) noexcept
+        {
+            std::swap(handle_, other.handle_);
+            return *this;
+        }
+        ~event()
+        {
+            if (handle_ != nullptr)
+                cudaEventDestroy(handle_);
+        }
+
+        void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
+        /// What the stream gets from now on waits for what was recorded.
+        void hold_back(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+        [[nodiscard]] bool reached() const
+        {
+            const auto code = cudaEventQuery(handle_);
+            if (code == cudaErrorNotReady)
+                return false;
+            check(code, "cudaEventQuery");
+            return true;
+        }
+
+    private:
+        cudaEvent_t handle_ = nullptr;
+    };
+
+    /// Does not wait for the default stream.
+    class stream {
+    public:
+        stream() { check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+        stream(const stream&) = delete;
+        stream& operator=(const stream&) = delete;
+        ~stream() { cudaStreamDestroy(handle_); }
+
+        [[nodiscard]] cudaStream_t get() const noexcept { return handle_; }
+
+    private:
+        cudaStream_t handle_ = nullptr;
+    };
+
+    /// Memory of the current device.
+    class memory {
+    public:
+        memory() = default;
+        explicit memory(std::size_t bytes)
+        {
+            if (bytes > 0)
+                check(cudaMalloc(&data_, bytes), "cudaMalloc");
+        }
+        memory(memory&& other) noexcept
+            : data_(std::exchange(other.data_, nullptr))
+        {
+        }
+        memory& operator=(memory&& other) noexcept
+        {
+            std::swap(data_, other.data_);
+            return *this;
+        }
+        ~memory()
+        {
+            if (data_ != nullptr)
+                cudaFree(data_);
+        }
+
+        [[nodiscard]] std::byte* get() const noexcept { return static_cast<std::byte*>(data_); }
+
+    private:
+        void* data_ = nullptr;
+    };
+
+} // namespace cuda
+
+} // namespace sdp
