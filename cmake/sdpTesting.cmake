@@ -60,6 +60,10 @@ function(sdp_add_test name)
   if(NOT arg_NO_MAIN AND NOT DEFINED arg_MPI_RANKS)
     target_link_libraries(${target} PRIVATE sdp_test_main)
   endif()
+  list(LENGTH arg_SOURCES sources)
+  if(sources GREATER 2) # that each header says what it needs is tested elsewhere
+    target_precompile_headers(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:<sdp/sdp.hpp>>")
+  endif()
 
   set(properties)
   foreach(key IN ITEMS TIMEOUT PROCESSORS MPI_RANKS LABELS)

@@ -3,7 +3,7 @@
 /// @file
 /// @brief The contender from CUB: many copies in one launch, each with a pointer and a size of its own.
 
-#include <sdp/cuda/runtime.hpp>
+#include <sdp/cuda/pool.hpp>
 
 #include <cstddef>
 #include <vector>
@@ -24,7 +24,8 @@ public:
 
 private:
     std::size_t count_;
-    sdp::cuda::memory from_, to_, sizes_, scratch_;
+    sdp::cuda::pool pool_;
+    std::byte *from_, *to_, *sizes_, *scratch_ = nullptr;
     std::size_t scratch_bytes_ = 0;
 };
 

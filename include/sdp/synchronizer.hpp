@@ -16,7 +16,9 @@
 #include <sdp/overlap/build.hpp>
 
 #include <cmath>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace sdp {
 
@@ -33,8 +35,9 @@ public:
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
         , options_(options)
         , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
-        , engine_(make_overlap_plan(model_, residency_, subnetwork_), detail::make_buckets(model_, options.bucket_bytes),
-              std::move(comm), tensors_, options, bytes_of_gradients())
+        , engine_(make_overlap_plan(model_, residency_, subnetwork_),
+              detail::make_buckets(model_, options.bucket_bytes, engine::most_parameters), std::move(comm), tensors_, options,
+              bytes_of_gradients())
         , sums_(engine_.comm(), options.timeout)
         , readiness_(model_, subnetwork_, engine_.buckets())
     {
@@ -269,16 +272,29 @@ public:
         if (root < 0 || root >= world())
             detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
         std::vector<std::byte> scratch;
+        std::optional<std::pair<std::size_t, tensor_view>> known;
         const auto whole = rank() == root
             ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
             : tensor_view {};
-        engine_.count_control(assembly_.run(comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout,
-            [&](std::size_t slab) { return engine_.readable(tensors_.value(id, slab), scratch); }));
+        engine_.count_control(assembly_.run(
+            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout, [&](std::size_t slab) {
+                if (!known || known->first != slab) // else the host has it already
+                    known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
+                return known->second;
+            }));
     }
 
     /// What was sent since the current or last step began, and since construction.
-    [[nodiscard]] traffic step_traffic() const noexcept { return engine_.sent() - step_start_; }
-    [[nodiscard]] const traffic& total_traffic() const noexcept { return engine_.sent(); }
+    [[nodiscard]] traffic step_traffic() const
+    {
+        const auto lock = thread_.guard();
+        return engine_.sent() - step_start_;
+    }
+    [[nodiscard]] traffic total_traffic() const
+    {
+        const auto lock = thread_.guard();
+        return engine_.sent();
+    }
     /// The ways that this worker's gradients go, and how much goes each.
     [[nodiscard]] std::vector<route_use> routes() const { return engine_.routes(); }
     /// Bytes that gradients and values are packed into.
@@ -376,7 +392,7 @@ private:
     int sync_paused_ = 0;
     bool open_ = false;
     bool finished_ = false; ///< some step was
-    detail::progress_thread thread_; ///< last, so that it ends first
+    mutable detail::progress_thread thread_; ///< last, so that it ends first
 };
 
 } // namespace sdp

@@ -30,6 +30,10 @@ public:
         auto& line = memory_.emplace_back(bytes / sizeof(block) + 1);
         return line.front().bytes;
     }
+    void release(const std::byte* memory) noexcept
+    {
+        std::erase_if(memory_, [memory](const auto& each) { return each.front().bytes == memory; });
+    }
     static void write(std::byte* to, const void* from, std::size_t bytes)
     {
         if (bytes > 0)

@@ -364,6 +364,61 @@ TEST_CASE("what is sent from where it lies needs no room to be packed, and has t
     });
 }
 
+/// Of what goes from 0 to 1, the rows that two hold come before those that three hold in the gradient, and after them in a
+/// message.
+TEST_CASE("a message with a swapped part and one for its owner is not sent from a gradient that has them the other way round")
+{
+    sdp::model m;
+    const auto g = m.add_group("neurons", 8);
+    m.add_parameter("scalar", {1}); // so that the next elements of its class have another first owner
+    m.add_parameter("matrix", {8, 96}, {.axes = {{0, g}}});
+    sdp::assignment a(m, 3);
+    a.assign(g, std::vector<sdp::neuron_unit> {{0, 4, {0, 1}}, {4, 8, {0, 1, 2}}});
+    const unit::scene s {m, 3, a, {}, unit::elements_of(m, a, {}), sdp::residency(m, a, sdp::forward_masking {})};
+    for (const std::size_t bucket_bytes : {std::size_t {1}, std::size_t {1} << 20})
+        sdp::run_workers(3, [&](sdp::thread_communicator comm) {
+            sdp::synchronizer_options options;
+            options.route = sdp::route_choice::swap;
+            options.bucket_bytes = bucket_bytes;
+            sdp::traffic sent;
+            const auto packed = gradients_after_step(s, comm, options, 0, sent);
+            options.shared_gradients = true;
+            CHECK(gradients_after_step(s, comm, options, 0, sent) == packed);
+        });
+}
+
+/// Rank 0 owns the only element that goes through memory, and waits for a message of rank 1, who waits for that element.
+TEST_CASE("what was done in memory is told before messages are waited for")
+{
+    sdp::model m;
+    const auto g = m.add_group("neurons", 1);
+    m.add_parameter("short", {64});
+    m.add_parameter("long", {1024});
+    m.add_parameter("scalar", {1}, {.axes = {{0, g}}});
+    sdp::assignment a(m, 3);
+    a.assign(g, std::vector<sdp::neuron_unit> {{0, 1, {0, 1}}});
+    const sdp::residency residents(m, a, sdp::forward_masking {});
+    sdp::run_workers(3, [&](sdp::thread_communicator comm) {
+        sdp::synchronizer_options options;
+        options.bucket_bytes = 1;
+        options.buckets_in_flight = 1;
+        options.timeout = 20s;
+        options.costs = {.messages = {1000, 0}, .memory = {0, 1000}}; // the scalar through memory, the others not
+        sdp::synchronizer sync(m, residents, comm, options);
+        std::vector<std::vector<float>> gradients {std::vector<float>(64), std::vector<float>(1024), std::vector<float>(1)};
+        const auto start = std::chrono::steady_clock::now();
+        for (int step = 0; step < 3; ++step) {
+            if (comm.rank() == 0)
+                std::this_thread::sleep_for(30ms);
+            for (std::size_t p = 0; p < 3; ++p)
+                if (sync.subnetwork().trains(sdp::parameter_id(p)))
+                    sync.ready(sdp::parameter_id(p), gradients[p]);
+            sync.finish();
+        }
+        CHECK(std::chrono::steady_clock::now() - start < 15s); // whoever is not woken sleeps for the whole time-out
+    });
+}
+
 /// Rank 2 fails with one gradient outstanding, when its peers may be about to read or write the others. To be run under the
 /// sanitizers, which see a use after the end.
 TEST_CASE("a worker that fails while its gradients are exposed ends the others, and nobody touches its tensors after")

@@ -17,7 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstring>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string>
@@ -65,10 +65,10 @@ namespace detail {
             if (open_)
                 ncclGroupEnd();
         }
-        void end()
+        [[nodiscard]] ncclResult_t end()
         {
             open_ = false;
-            check_nccl(ncclGroupEnd(), "ncclGroupEnd");
+            return ncclGroupEnd();
         }
 
     private:
@@ -92,8 +92,21 @@ namespace detail {
         }
         nccl_state(const nccl_state&) = delete;
         nccl_state& operator=(const nccl_state&) = delete;
+        /// What is still on the stream is waited for, with the time-out; not while an exception is on its way, when peers may
+        /// never send what it waits for.
         ~nccl_state()
         {
+            try {
+                if (!aborted_ && std::uncaught_exceptions() == 0) {
+                    cuda::event last;
+                    last.record(executor_.stream());
+                    wait(last, options_.timeout);
+                } else {
+                    abort();
+                }
+            } catch (...) {
+                abort();
+            }
             if (owned_ && !aborted_)
                 ncclCommDestroy(handle_);
         }
@@ -102,6 +115,7 @@ namespace detail {
         [[nodiscard]] int size() const noexcept { return size_; }
         [[nodiscard]] cuda::executor& executor() noexcept { return executor_; }
 
+        [[nodiscard]] bool aborted() const noexcept { return aborted_; }
         void abort() noexcept
         {
             if (!std::exchange(aborted_, true))
@@ -135,7 +149,7 @@ namespace detail {
                 check_nccl(ncclRecv(m.data, m.bytes, ncclInt8, m.peer, handle_, stream), "ncclRecv");
             for (const auto& m : sends)
                 check_nccl(ncclSend(m.data, m.bytes, ncclInt8, m.peer, handle_, stream), "ncclSend");
-            group.end();
+            settle(group.end(), "ncclGroupEnd");
             auto& latest = marks_[next_mark_++ % marks_.size()];
             latest.peers.clear();
             for (const auto& m : receives)
@@ -152,14 +166,13 @@ namespace detail {
                 : type == element_type::bf16            ? ncclBfloat16
                 : type == element_type::f16             ? ncclHalf
                                                         : ncclFloat;
-            check_nccl(ncclAllReduce(data, data, count, kind, ncclSum, handle_, executor_.stream()), "ncclAllReduce");
+            settle(ncclAllReduce(data, data, count, kind, ncclSum, handle_, executor_.stream()), "ncclAllReduce");
         }
 
         /// Returns when the event is reached.
         /// @throws sdp::nccl_error naming the peers of the first exchange that is not done
         void wait(const cuda::event& e, std::chrono::milliseconds limit)
         {
-            constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
             const auto end = std::chrono::steady_clock::now() + std::min(limit, longest);
             while (!e.reached()) {
                 check();
@@ -176,12 +189,30 @@ namespace detail {
         exchange_check& checks() noexcept { return check_; }
 
     private:
+        static constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365); ///< keeps sums from overflowing
+
         /// An exchange on the stream.
         struct mark {
             cuda::event done;
             std::vector<int> peers;
             bool used = false;
         };
+
+        /// Communicators that do not block may return before what they were given is on the stream.
+        void settle(ncclResult_t code, const char* call)
+        {
+            const auto end = std::chrono::steady_clock::now() + std::min(options_.timeout, longest);
+            while (code == ncclInProgress) {
+                if (std::chrono::steady_clock::now() >= end) {
+                    abort();
+                    throw nccl_error(
+                        text("rank ", rank_, ": ", call, " took longer than ", options_.timeout.count(), " ms"), code);
+                }
+                std::this_thread::yield();
+                check_nccl(ncclCommGetAsyncError(handle_, &code), "ncclCommGetAsyncError");
+            }
+            check_nccl(code, call);
+        }
 
         [[nodiscard]] std::string unfinished() const
         {
@@ -240,18 +271,26 @@ public:
 private:
     friend class nccl_communicator;
     struct state {
+        state(std::shared_ptr<detail::nccl_state> s, std::size_t bytes)
+            : owner(std::move(s))
+            , device(owner->executor().allocate(bytes))
+        {
+        }
+        state(const state&) = delete;
+        state& operator=(const state&) = delete;
+        ~state() { owner->executor().release(device); }
+
         std::shared_ptr<detail::nccl_state> owner;
-        cuda::memory device;
-        std::vector<std::byte> host; ///< what has come in
+        std::byte* device; ///< what comes in, then what goes out
         std::vector<incoming> receives;
         cuda::event done;
     };
 
     void finish()
     {
-        std::size_t at = 0;
+        const auto* at = state_->device;
         for (const auto& m : state_->receives) {
-            std::memcpy(m.data, state_->host.data() + at, m.bytes);
+            cuda::check(cudaMemcpy(m.data, at, m.bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
             at += m.bytes;
         }
         state_.reset();
@@ -279,7 +318,7 @@ public:
         return {handle, true, host, options};
     }
     /// Uses the framework's communicator, which has to outlive all copies. Nobody else uses it meanwhile. After an error it is
-    /// aborted.
+    /// aborted, which frees it: the framework does not destroy it then (`aborted()`).
     [[nodiscard]] static nccl_communicator attach(ncclComm_t handle, cudaStream_t host, const nccl_options& options = {})
     {
         return {handle, false, host, options};
@@ -288,25 +327,21 @@ public:
     [[nodiscard]] int rank() const noexcept { return state_->rank(); }
     [[nodiscard]] int size() const noexcept { return state_->size(); }
 
-    /// For control data in host memory; waits for the stream to take it.
+    /// For control data in host memory.
     [[nodiscard]] nccl_exchange exchange(exchange_tag, std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         state_->checks()(0, sends, receives);
         nccl_exchange out;
         if (sends.empty() && receives.empty())
             return out;
-        std::size_t in = 0, all = 0;
+        std::size_t bytes = 0;
         for (const auto& m : receives)
-            in += m.bytes;
-        all = in;
+            bytes += m.bytes;
         for (const auto& m : sends)
-            all += m.bytes;
-        auto s = std::make_unique<nccl_exchange::state>();
-        s->owner = state_;
-        s->device = cuda::memory(all);
-        s->host.resize(in);
+            bytes += m.bytes;
+        auto s = std::make_unique<nccl_exchange::state>(state_, bytes);
         s->receives.assign(receives.begin(), receives.end());
-        auto* at = s->device.get();
+        auto* at = s->device;
         std::vector<incoming> there;
         for (const auto& m : receives) {
             there.push_back({m.peer, at, m.bytes});
@@ -319,9 +354,6 @@ public:
             at += m.bytes;
         }
         state_->exchange(from, there);
-        if (in > 0)
-            cuda::check(cudaMemcpyAsync(s->host.data(), s->device.get(), in, cudaMemcpyDeviceToHost, executor().stream()),
-                "cudaMemcpyAsync");
         s->done.record(executor().stream());
         out.state_ = std::move(s);
         return out;
@@ -336,6 +368,7 @@ public:
     /// @throws sdp::nccl_error if NCCL has found an error meanwhile
     void check() { state_->check(); }
     void abort() noexcept { state_->abort(); }
+    [[nodiscard]] bool aborted() const noexcept { return state_->aborted(); }
 
 private:
     nccl_communicator(ncclComm_t handle, bool owned, cudaStream_t host, const nccl_options& options)

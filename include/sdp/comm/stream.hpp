@@ -28,7 +28,8 @@ enum class tile_phase : std::uint8_t {
 ///
 /// | expression                     | result       | meaning                                                               |
 /// |--------------------------------|--------------|-----------------------------------------------------------------------|
-/// | `e.allocate(bytes)`            | `std::byte*` | memory that tiles reach, aligned to 256 bytes; stays as long as `e`    |
+/// | `e.allocate(bytes)`            | `std::byte*` | memory that tiles reach, aligned to 256 bytes; stays until released    |
+/// | `e.release(memory)`            | void         | what comes after on the stream may have it; throws nothing             |
 /// | `e.write(to, from, bytes)`     | void         | copies host memory there, behind what is on the stream; `from` may go  |
 /// | `e.read(to, from, bytes)`      | void         | copies back, and waits for it                                         |
 /// | `e.run(phase, job, type, wire)`| void         | does a phase on the tiles of a job, behind what is on the stream       |
@@ -41,6 +42,7 @@ concept tile_executor = requires(E& e, std::byte* there, const std::byte* from_t
     {
         e.allocate(bytes)
         } -> std::same_as<std::byte*>;
+    e.release(from_there);
     e.write(there, here, bytes);
     e.read(back, from_there, bytes);
     e.run(tile_phase::pack, job, type, type);

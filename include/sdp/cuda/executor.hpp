@@ -4,12 +4,12 @@
 /// @brief Runs tiles on a CUDA stream beside the host framework's own.
 
 #include <sdp/cuda/launch.hpp>
+#include <sdp/cuda/pool.hpp>
 #include <sdp/cuda/runtime.hpp>
 
 #include <cstddef>
 #include <functional>
 #include <utility>
-#include <vector>
 
 namespace sdp::cuda {
 
@@ -18,7 +18,8 @@ class executor {
 public:
     /// @param host where the framework's kernels run; it has to stay until another is named
     /// @param wait returns when an event is reached, or throws; by default it waits as long as it takes
-    explicit executor(cudaStream_t host, std::function<void(const event&)> wait = {})
+    explicit executor(
+        cudaStream_t host, std::function<void(const event&)> wait = [](const event& e) { e.wait(); })
         : host_(host)
         , wait_(std::move(wait))
     {
@@ -32,7 +33,9 @@ public:
     void set_host_stream(cudaStream_t host) noexcept { host_ = host; }
     [[nodiscard]] cudaStream_t stream() const noexcept { return side_.get(); }
 
-    [[nodiscard]] std::byte* allocate(std::size_t bytes) { return memory_.emplace_back(bytes).get(); }
+    [[nodiscard]] std::byte* allocate(std::size_t bytes) { return memory_.take(bytes); }
+    /// What comes after on the stream may use it.
+    void release(const std::byte* memory) noexcept { memory_.give_back(memory); }
     /// From pageable memory, which CUDA copies aside before it returns.
     void write(std::byte* to, const void* from, std::size_t bytes)
     {
@@ -41,14 +44,11 @@ public:
     }
     void read(void* to, const std::byte* from, std::size_t bytes)
     {
-        if (bytes > 0)
-            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, side_.get()), "cudaMemcpyAsync");
-        if (!wait_) {
-            check(cudaStreamSynchronize(side_.get()), "cudaStreamSynchronize");
-            return;
-        }
+        // A copy to pageable memory would wait for the stream as long as it takes. So the stream is waited for first.
         read_.record(side_.get());
         wait_(read_);
+        if (bytes > 0)
+            check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
     }
     void run(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire)
     {
@@ -70,7 +70,7 @@ private:
     cuda::stream side_;
     event in_, out_, read_;
     std::function<void(const event&)> wait_;
-    std::vector<memory> memory_;
+    pool memory_;
 };
 static_assert(tile_executor<executor>);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief CUDA's streams, events and memory as objects, and its errors as exceptions.
+/// @brief CUDA's streams and events as objects, and its errors as exceptions.
 
 #include <sdp/error.hpp>
 
@@ -68,11 +68,16 @@ namespace cuda {
         [[nodiscard]] bool reached() const
         {
             const auto code = cudaEventQuery(handle_);
-            if (code == cudaErrorNotReady)
+            if (code == cudaErrorNotReady) {
+                static_cast<void>(cudaGetLastError()); // it is remembered as an error, which the next look at a launch would find
                 return false;
+            }
             check(code, "cudaEventQuery");
             return true;
         }
+
+        /// As long as it takes.
+        void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
 
     private:
         cudaEvent_t handle_ = nullptr;
@@ -90,36 +95,6 @@ namespace cuda {
 
     private:
         cudaStream_t handle_ = nullptr;
-    };
-
-    /// Memory of the current device.
-    class memory {
-    public:
-        memory() = default;
-        explicit memory(std::size_t bytes)
-        {
-            if (bytes > 0)
-                check(cudaMalloc(&data_, bytes), "cudaMalloc");
-        }
-        memory(memory&& other) noexcept
-            : data_(std::exchange(other.data_, nullptr))
-        {
-        }
-        memory& operator=(memory&& other) noexcept
-        {
-            std::swap(data_, other.data_);
-            return *this;
-        }
-        ~memory()
-        {
-            if (data_ != nullptr)
-                cudaFree(data_);
-        }
-
-        [[nodiscard]] std::byte* get() const noexcept { return static_cast<std::byte*>(data_); }
-
-    private:
-        void* data_ = nullptr;
     };
 
 } // namespace cuda

@@ -93,14 +93,16 @@ struct bucket {
 };
 
 /// Puts parameters into buckets in backward order, last declared first. Filled by full sizes, which all ranks know alike.
-[[nodiscard]] inline std::vector<bucket> make_buckets(const model& m, std::size_t bucket_bytes)
+[[nodiscard]] inline std::vector<bucket> make_buckets(
+    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max())
 {
     std::vector<bucket> out;
     std::size_t filled = 0;
     for (std::size_t p = m.parameters().size(); p-- > 0;) {
         const auto& parameter = m.parameters()[p];
         const std::size_t bytes = static_cast<std::size_t>(parameter.size()) * size_of(parameter.type());
-        if (out.empty() || filled + bytes > bucket_bytes || out.back().type != parameter.type()) {
+        if (out.empty() || filled + bytes > bucket_bytes || out.back().type != parameter.type()
+            || out.back().parameters.size() == most_parameters) {
             out.emplace_back().type = parameter.type();
             filled = 0;
         }
@@ -234,7 +236,8 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
     };
     for (std::size_t i = 0; i < b.peers.size(); ++i) {
         auto& s = b.peers[i];
-        s.sent_from = sent[i].result();
+        if (s.to_owner == 0 || s.swapped == 0) // else the order of the sections is not that of the gradient
+            s.sent_from = sent[i].result();
         s.returned_from = returned[i].result();
         s.send_at = reserve(gradients, s.sent_from ? 0 : s.to_owner + s.swapped, rules.wire_size);
         s.receive_at = reserve(gradients, s.from_trainer + s.swapped, rules.wire_size);

@@ -15,6 +15,7 @@
 #include <sdp/detail/owned_shard.hpp>
 #include <sdp/detail/value_exchange.hpp>
 
+#include <limits>
 #include <list>
 #include <memory>
 #include <utility>
@@ -26,6 +27,7 @@ template <communicator C> class exchange_engine {
 public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
+    static constexpr std::size_t most_parameters = std::numeric_limits<std::size_t>::max(); ///< in a bucket
     /// @throws sdp::error for a type that gradients cannot have here
     static void check_type(element_type type)
     {
@@ -127,9 +129,11 @@ public:
         retracting([&] {
             for (std::size_t b = oldest_; b < launched_; ++b)
                 memory_.expose(b);
+            memory_.announce(); // who waits for messages rings nobody
             for (std::size_t b = oldest_; b < launched_; ++b) {
                 messages_.reduce(b);
                 memory_.reduce(b);
+                memory_.announce();
             }
             // Owners go through the buckets in order, so who waits for the last sleeps once for all of them.
             for (std::size_t b = launched_; b-- > oldest_;)
@@ -183,8 +187,11 @@ private:
     void complete_oldest()
     {
         const std::size_t b = oldest_;
+        memory_.expose(b);
+        memory_.announce();
         messages_.reduce(b);
         memory_.reduce(b);
+        memory_.announce();
         messages_.complete(b);
         memory_.complete(b);
         native_.complete(b);

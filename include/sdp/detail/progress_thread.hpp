@@ -45,6 +45,9 @@ public:
         return out;
     }
 
+    /// The same without a look at what was thrown.
+    [[nodiscard]] lock_type guard() { return thread_.joinable() ? lock_type(mutex_) : lock_type(); }
+
     /// There is something to do; under the lock.
     void wake()
     {

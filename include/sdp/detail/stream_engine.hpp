@@ -24,6 +24,7 @@ template <stream_exchange C> class stream_engine {
 public:
     static constexpr memory_space space = C::space; ///< where tensors lie
     static constexpr bool contiguous_only = true;
+    static constexpr std::size_t most_parameters = most_tensors / 2; ///< in a bucket: values may be of two tensors each
     static void check_type(element_type) noexcept { } ///< all are exchanged
 
     /// @throws sdp::error for an option that has no meaning on a stream
@@ -38,8 +39,7 @@ public:
         , scales_(store_.plan().classes.size())
         , squares_(program_.square_results())
     {
-        auto& executor = comm_.executor();
-        store_.allocate([&](std::size_t bytes) { return executor.allocate(bytes); });
+        store_.allocate([&](std::size_t bytes) { return allocate(bytes); });
         job_.tiles = upload(program_.tiles());
         job_.shapes = upload(program_.shapes());
         job_.runs = upload(program_.runs());
@@ -47,9 +47,16 @@ public:
         job_.sides = upload(program_.sides());
         job_.scales = scales_there_ = upload(scales_);
         job_.rank = store_.plan().rank;
-        squares_there_ = reinterpret_cast<double*>(executor.allocate(squares_.size() * sizeof(double)));
-        weights_there_
-            = reinterpret_cast<double*>(executor.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+        squares_there_ = reinterpret_cast<double*>(allocate(squares_.size() * sizeof(double)));
+        weights_there_ = reinterpret_cast<double*>(allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+    }
+
+    stream_engine(const stream_engine&) = delete;
+    stream_engine& operator=(const stream_engine&) = delete;
+    ~stream_engine()
+    {
+        for (const auto* memory : memory_)
+            comm_.executor().release(memory);
     }
 
     [[nodiscard]] const overlap_plan& plan() const noexcept { return store_.plan(); }
@@ -231,11 +238,18 @@ private:
         return store_.options().wire == wire_format::bf16 ? element_type::bf16 : element_type::f16;
     }
 
+    [[nodiscard]] std::byte* allocate(std::size_t bytes)
+    {
+        memory_.reserve(memory_.size() + 1); // so that nothing throws once there is memory
+        memory_.push_back(comm_.executor().allocate(bytes));
+        return memory_.back();
+    }
+
     template <class T> [[nodiscard]] T* upload(const std::vector<T>& list)
     {
         if (list.empty())
             return nullptr;
-        auto* const there = reinterpret_cast<T*>(comm_.executor().allocate(list.size() * sizeof(T)));
+        auto* const there = reinterpret_cast<T*>(allocate(list.size() * sizeof(T)));
         write(there, std::span<const T>(list));
         return there;
     }
@@ -277,6 +291,7 @@ private:
     }
 
     C comm_;
+    std::vector<std::byte*> memory_; ///< of the executor's
     traffic sent_;
     bucket_store store_;
     tile_program program_;

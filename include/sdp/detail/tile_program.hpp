@@ -157,12 +157,13 @@ private:
         out.reduce = cut(reduce, bucket.type, wire);
         out.alone = cut(alone, bucket.type, wire);
         out.unpack = cut(unpack, bucket.type, wire);
-        out.owned = cut(owned, bucket.type, wire);
+        out.owned.first = tiles_.size();
         for (const auto& j : owned) {
-            const auto count = (plan_->size_of(*j.piece) + tile_elements - 1) / tile_elements;
-            squares_.push_back({out.gradients[j.tensor], square_results_, static_cast<std::size_t>(count)});
-            square_results_ += static_cast<std::size_t>(count);
+            const auto count = cut({j}, bucket.type, wire).count;
+            squares_.push_back({out.gradients[j.tensor], square_results_, count});
+            square_results_ += count;
         }
+        out.owned.count = tiles_.size() - out.owned.first;
     }
 
     /// The sides of a piece that is summed here; returns their places, or-ed.
@@ -338,6 +339,7 @@ private:
         bool alike = true;
         for (std::size_t i = 0; i < runs.size(); ++i)
             alike = alike && runs[i].length == length && runs[i].offset == runs[0].offset + i * step;
+        alike = alike && step - length <= std::numeric_limits<std::uint32_t>::max();
         if (alike) {
             s.length = divider(static_cast<std::uint32_t>(length));
             s.gap = static_cast<std::uint32_t>(step - length);
