@@ -52,7 +52,7 @@ std::vector<std::string> run(
 TEST_CASE("random scenarios over MPI equal the dense simulation, and threads bit for bit")
 {
     const mpi::communicator all;
-    const auto cases = oracle::from_environment("SDP_ORACLE_CASES", 60);
+    const auto cases = oracle::from_environment("SDP_ORACLE_MPI_CASES", 60);
     oracle::tally seen;
     for (std::uint64_t i = 1; i <= cases; ++i) {
         // Every other scenario uses all ranks, the others a part of them.
