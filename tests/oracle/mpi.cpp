@@ -3,7 +3,7 @@
 /// @brief The oracle's scenarios over MPI: each rank compares itself with the dense simulation, and all results are the same
 /// bits as on threads.
 ///
-/// `SDP_ORACLE_CASES` sets how many scenarios run.
+/// `SDP_ORACLE_MPI_CASES` sets how many scenarios run.
 
 #include "run_scenario.hpp"
 #include "support/mpi_main.hpp"
