@@ -308,7 +308,10 @@ public:
 
     /// Collective. Makes a communicator of its own, which goes with the last copy.
     /// @param id from `ncclGetUniqueId`, the same on all ranks
+    /// @param rank this worker's, 0 … size − 1
+    /// @param size the number of ranks, each on a device of its own
     /// @param host the stream that the framework works on
+    /// @param options how long to wait for peers
     /// @throws sdp::nccl_error
     [[nodiscard]] static nccl_communicator create(
         const ncclUniqueId& id, int rank, int size, cudaStream_t host, const nccl_options& options = {})

@@ -24,6 +24,7 @@ class cuda_thread_communicator {
 public:
     static constexpr memory_space space = memory_space::cuda;
 
+    /// @param group the worker's place among the threads
     /// @param host the stream that the worker's own kernels run on
     /// @param limit for the wait on another thread
     /// @throws sdp::cuda_error without a device
