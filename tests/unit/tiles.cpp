@@ -2,7 +2,7 @@
 /// @file
 /// @brief Tiles one by one: where their elements are, and what is done to them, against loops over single elements.
 
-#include <sdp/detail/tiles.hpp>
+#include <sdp/detail/tile_bodies.hpp>
 
 #include <doctest/doctest.h>
 

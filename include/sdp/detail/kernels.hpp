@@ -6,7 +6,7 @@
 /// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
 /// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
 
-#include <sdp/detail/tiles.hpp>
+#include <sdp/detail/tile_bodies.hpp>
 #include <sdp/detail/wire.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/tensor.hpp>
