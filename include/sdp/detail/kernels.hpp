@@ -6,6 +6,7 @@
 /// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
 /// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
 
+#include <sdp/detail/element_types.hpp>
 #include <sdp/detail/tile_bodies.hpp>
 #include <sdp/detail/wire.hpp>
 #include <sdp/overlap/plan.hpp>
@@ -290,37 +291,6 @@ void for_each_square_sum(const overlap_plan& plan, const overlap_piece& piece, c
             sums[lane] += static_cast<double>(values[i + lane]) * static_cast<double>(values[i + lane]);
         visit(add_lanes(sums));
     }
-}
-
-/// Calls `f` with a value of a C++ type that holds an element, for who only copies it.
-template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
-{
-    switch (type) {
-    case element_type::f64:
-        return f(double {});
-    case element_type::f16:
-    case element_type::bf16:
-        return f(std::uint16_t {});
-    case element_type::f32:
-        break;
-    }
-    return f(float {});
-}
-
-/// Calls `f` with a value of the C++ type behind an element type.
-/// @throws sdp::error for a type that gradients cannot have yet
-template <class F> decltype(auto) with_element_type(element_type type, F&& f)
-{
-    switch (type) {
-    case element_type::f32:
-        return f(float {});
-    case element_type::f64:
-        return f(double {});
-    case element_type::f16:
-    case element_type::bf16:
-        break;
-    }
-    fail("elements of type ", name_of(type), " are not exchanged; expected f32 or f64");
 }
 
 } // namespace sdp::detail

@@ -4,11 +4,10 @@
 /// @brief The tiles of every phase of every bucket, made once from the plan and the layout of the buffers.
 
 #include <sdp/detail/bucket_store.hpp>
-#include <sdp/detail/tiles.hpp>
+#include <sdp/detail/tile_cutter.hpp>
 
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -17,10 +16,7 @@ namespace sdp::detail {
 
 class tile_program {
 public:
-    /// Tiles in the list of all tiles.
-    struct range {
-        std::size_t first = 0, count = 0;
-    };
+    using range = tile_range;
     /// What a bucket's launches do, in this order.
     struct bucket_tiles {
         range pack; ///< gradients to where they are sent from
@@ -44,6 +40,7 @@ public:
     explicit tile_program(const bucket_store& store)
         : store_(&store)
         , plan_(&store.plan())
+        , cutter_(store.plan())
     {
         std::size_t shard = 0;
         for (const auto& piece : plan_->pieces) {
@@ -62,9 +59,9 @@ public:
     }
 
     [[nodiscard]] const bucket_tiles& of(std::size_t b) const noexcept { return buckets_[b]; }
-    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return tiles_; }
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_; }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return runs_; }
+    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return cutter_.tiles(); }
+    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return cutter_.shapes(); }
+    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return cutter_.runs(); }
     [[nodiscard]] const std::vector<sum_group>& groups() const noexcept { return groups_; }
     [[nodiscard]] const std::vector<sum_side>& sides() const noexcept { return sides_; }
     /// In order of declaration.
@@ -76,15 +73,6 @@ private:
     struct cursor {
         std::size_t to_owner = 0, from_trainer = 0, swap_out = 0, swap_in = 0, values_out = 0, values_in = 0;
     };
-    /// A piece on its way.
-    struct job {
-        const overlap_piece* piece;
-        std::uint64_t packed; ///< element of the buffer, or of the piece
-        std::uint64_t others; ///< more places that it is packed at, or-ed: what they are aligned to
-        std::uint32_t group;
-        std::uint16_t tensor;
-    };
-
     /// Where an owned piece lies in the flat shard.
     [[nodiscard]] std::size_t shard_of(const overlap_piece& piece) const noexcept
     {
@@ -101,21 +89,12 @@ private:
         return static_cast<std::uint16_t>(list.size() - 1);
     }
 
-    [[nodiscard]] range cut(const std::vector<job>& jobs, element_type type, std::size_t packed_size)
-    {
-        const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), packed_size));
-        const std::size_t first = tiles_.size();
-        for (const auto& j : jobs)
-            cut(j, widest);
-        return {first, tiles_.size() - first};
-    }
-
     void add_gradients(std::size_t b)
     {
         const auto& bucket = store_->buckets()[b];
         const std::size_t wire = store_->wire_size_of(b), element = size_of(bucket.type);
         std::vector<cursor> cursors(bucket.peers.size());
-        std::vector<job> pack, native_sums, reduce, alone, unpack, owned;
+        std::vector<tile_cutter::job> pack, native_sums, reduce, alone, unpack, owned;
         std::size_t native = bucket.native_at / element;
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
@@ -152,18 +131,18 @@ private:
                     .push_back({&piece, 0, add_group(b, piece, cursors), static_cast<std::uint32_t>(groups_.size() - 1), tensor});
             }
         auto& out = buckets_.back();
-        out.pack = cut(pack, bucket.type, wire);
-        out.native = cut(native_sums, bucket.type, element);
-        out.reduce = cut(reduce, bucket.type, wire);
-        out.alone = cut(alone, bucket.type, wire);
-        out.unpack = cut(unpack, bucket.type, wire);
-        out.owned.first = tiles_.size();
+        out.pack = cutter_.cut(pack, bucket.type, wire);
+        out.native = cutter_.cut(native_sums, bucket.type, element);
+        out.reduce = cutter_.cut(reduce, bucket.type, wire);
+        out.alone = cutter_.cut(alone, bucket.type, wire);
+        out.unpack = cutter_.cut(unpack, bucket.type, wire);
+        out.owned.first = cutter_.tiles().size();
         for (const auto& j : owned) {
-            const auto count = cut({j}, bucket.type, wire).count;
+            const auto count = cutter_.cut({j}, bucket.type, wire).count;
             squares_.push_back({out.gradients[j.tensor], square_results_, count});
             square_results_ += count;
         }
-        out.owned.count = tiles_.size() - out.owned.first;
+        out.owned.count = cutter_.tiles().size() - out.owned.first;
     }
 
     /// The sides of a piece that is summed here; returns their places, or-ed.
@@ -201,7 +180,7 @@ private:
         const auto& bucket = store_->buckets()[b];
         const std::size_t element = size_of(bucket.type);
         std::vector<cursor> cursors(bucket.peers.size());
-        std::vector<job> pack, unpack, owned;
+        std::vector<tile_cutter::job> pack, unpack, owned;
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
                 const auto& m = store_->peers().classes[piece.holder_class];
@@ -228,152 +207,20 @@ private:
                         {&piece, bucket.peers[owner].values_in_at / element + std::exchange(done, done + size), 0, 0, number()});
                 }
             }
-        buckets_.back().pack_values = cut(pack, bucket.type, element);
-        buckets_.back().unpack_values = cut(unpack, bucket.type, element);
-        buckets_.back().owned_values = cut(owned, bucket.type, element);
+        buckets_.back().pack_values = cutter_.cut(pack, bucket.type, element);
+        buckets_.back().unpack_values = cutter_.cut(unpack, bucket.type, element);
+        buckets_.back().owned_values = cutter_.cut(owned, bucket.type, element);
     }
-
-    /// How rows look, and what of them limits how many elements move at a time.
-    struct known_shape {
-        std::uint32_t number = 0;
-        std::uint64_t first = 0; ///< offset of the first run, if runs are alike
-        std::uint64_t alignment = 0; ///< offsets and lengths, or-ed
-        bool plain = false; ///< one run
-    };
-
-    static constexpr std::uint64_t most = std::uint64_t {1} << 30; ///< elements of a row that is walked as one
-
-    void cut(const job& j, std::uint32_t widest)
-    {
-        const auto& piece = *j.piece;
-        const auto runs = plan_->runs_of(piece);
-        const std::uint64_t per_row = plan_->patterns[piece.pattern].elements, size = plan_->size_of(piece);
-        const bool stretch = runs.size() == 1 && (piece.rows == 1 || runs[0].length == piece.stride);
-        if (stretch) {
-            cut_stretch(j, widest, piece.start + runs[0].offset, 0, size);
-        } else if (per_row >= most) {
-            std::uint64_t done = 0;
-            for (std::uint32_t row = 0; row < piece.rows; ++row)
-                for (const auto& run : runs) {
-                    cut_stretch(j, widest, piece.start + std::uint64_t {row} * piece.stride + run.offset, done, run.length);
-                    done += run.length;
-                }
-        } else {
-            const auto& shape = shape_of(piece);
-            for (std::uint64_t done = 0; done < size; done += tile_elements) {
-                work_tile t;
-                t.start = piece.start + done / per_row * piece.stride + shape.first;
-                t.within = static_cast<std::uint32_t>(done % per_row);
-                t.packed = j.packed + done;
-                t.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(tile_elements, size - done));
-                t.shape = shape.number;
-                add(j, t, widest, t.start | t.within | shape.alignment | (piece.rows > 1 ? piece.stride : 0));
-            }
-        }
-    }
-
-    void cut_stretch(const job& j, std::uint32_t widest, std::uint64_t start, std::uint64_t first, std::uint64_t size)
-    {
-        for (std::uint64_t done = 0; done < size; done += tile_elements) {
-            work_tile t;
-            t.start = start + done;
-            t.packed = j.packed + first + done;
-            t.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(tile_elements, size - done));
-            t.shape = plain_shape();
-            add(j, t, widest, t.start);
-        }
-    }
-
-    /// Adds a tile, or two if the last elements do not fill what moves at a time.
-    void add(const job& j, work_tile t, std::uint32_t widest, std::uint64_t alignment)
-    {
-        alignment |= t.packed | j.others;
-        std::uint32_t width = widest;
-        while (width > 1 && alignment % width != 0)
-            width /= 2;
-        t.group = j.group;
-        t.tensor = j.tensor;
-        t.width = static_cast<std::uint16_t>(width);
-        const std::uint32_t rest = t.count % width;
-        const std::uint32_t whole = t.count - rest;
-        if (whole > 0) {
-            t.count = whole;
-            tiles_.push_back(t);
-        }
-        if (rest > 0) {
-            t.count = rest;
-            t.within += whole; // the row is found from there
-            if (t.shape == plain_) {
-                t.within = 0;
-                t.start += whole;
-            }
-            t.packed += whole;
-            t.width = 1;
-            tiles_.push_back(t);
-        }
-    }
-
-    [[nodiscard]] std::uint32_t plain_shape()
-    {
-        if (plain_ == none) {
-            plain_ = static_cast<std::uint32_t>(shapes_.size());
-            row_shape s;
-            s.per_row = s.length = divider(std::numeric_limits<std::int32_t>::max());
-            shapes_.push_back(s);
-        }
-        return plain_;
-    }
-
-    [[nodiscard]] const known_shape& shape_of(const overlap_piece& piece)
-    {
-        const auto [at, fresh] = known_.try_emplace({piece.pattern, piece.stride});
-        if (!fresh)
-            return at->second;
-        auto& known = at->second;
-        known.number = static_cast<std::uint32_t>(shapes_.size());
-        const auto runs = plan_->runs_of(piece);
-        row_shape s;
-        s.per_row = divider(static_cast<std::uint32_t>(plan_->patterns[piece.pattern].elements));
-        s.row_step = piece.stride;
-        const std::uint64_t length = runs[0].length, step = runs.size() > 1 ? runs[1].offset - runs[0].offset : length;
-        bool alike = true;
-        for (std::size_t i = 0; i < runs.size(); ++i)
-            alike = alike && runs[i].length == length && runs[i].offset == runs[0].offset + i * step;
-        alike = alike && step - length <= std::numeric_limits<std::uint32_t>::max();
-        if (alike) {
-            s.length = divider(static_cast<std::uint32_t>(length));
-            s.gap = static_cast<std::uint32_t>(step - length);
-            known.first = runs[0].offset;
-            known.alignment = length | step;
-        } else {
-            s.first_run = static_cast<std::uint32_t>(runs_.size());
-            s.runs = static_cast<std::uint32_t>(runs.size());
-            std::uint64_t before = 0;
-            for (const auto& run : runs) {
-                runs_.push_back({run.offset, before});
-                before += run.length;
-                known.alignment |= run.offset | run.length;
-            }
-        }
-        shapes_.push_back(s);
-        return known;
-    }
-
-    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
     const bucket_store* store_;
     const overlap_plan* plan_;
+    tile_cutter cutter_;
     std::vector<bucket_tiles> buckets_;
-    std::vector<work_tile> tiles_;
-    std::vector<row_shape> shapes_;
-    std::vector<listed_run> runs_;
     std::vector<sum_group> groups_;
     std::vector<sum_side> sides_;
     std::vector<std::size_t> shard_at_; ///< by piece
     std::vector<square_part> squares_;
     std::size_t square_results_ = 0;
-    std::uint32_t plain_ = none;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, known_shape> known_; ///< by pattern and stride
 };
 
 } // namespace sdp::detail
