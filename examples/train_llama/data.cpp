@@ -74,6 +74,23 @@ batch shard::read(std::int64_t sequences, std::uint64_t batch_number) const
     return gather(bytes_, starts, sequence_);
 }
 
+noise::noise(std::int64_t sequence, int rank, std::uint64_t seed)
+    : sequence_(sequence)
+    , seed_(seed)
+    , stream_(streams::data + static_cast<std::uint64_t>(rank))
+{
+}
+
+batch noise::read(std::int64_t sequences, std::uint64_t batch_number) const
+{
+    const sdp::counter_generator random(seed_, stream_);
+    auto drawn = at::empty({sequences, sequence_ + 1}, at::kLong);
+    const auto count = static_cast<std::uint64_t>(drawn.numel());
+    for (std::uint64_t i = 0; i < count; ++i)
+        drawn.data_ptr<std::int64_t>()[i] = static_cast<std::int64_t>(random.bits(batch_number * count + i) % 256);
+    return {drawn.narrow(1, 0, sequence_).contiguous(), drawn.narrow(1, 1, sequence_).contiguous()};
+}
+
 std::vector<batch> held_out_batches(const text& whole, std::int64_t batches, std::int64_t sequences, std::int64_t sequence)
 {
     const auto bytes = whole.held_out();

@@ -3,6 +3,8 @@
 /// @file
 /// @brief The text: what is trained on, what is held out, and which bytes a worker reads at a step.
 
+#include "task.hpp"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -11,11 +13,6 @@
 #include <vector>
 
 namespace trainer {
-
-/// Sequences and, for each byte, the one that follows. Both [sequences, length], int64.
-struct batch {
-    at::Tensor inputs, targets;
-};
 
 /// A file of raw bytes. Its last twentieth is held out.
 class text {
@@ -31,17 +28,29 @@ private:
     std::size_t held_out_at_ = 0;
 };
 
-/// One worker's part of the training text: the rank-th of `world` equal stretches.
-class shard {
+/// One worker's part of the training text: the rank-th of `world` equal stretches. A batch has sequences and, for each byte,
+/// the one that follows, both [sequences, length], int64.
+class shard final : public data_source {
 public:
     /// @throws sdp::error if the stretch is shorter than a sequence and the byte after it
     shard(const text&, int rank, int world, std::int64_t sequence, std::uint64_t seed);
 
     /// Sequences that start at random places. The same arguments give the same batch, whatever was read before.
-    [[nodiscard]] batch read(std::int64_t sequences, std::uint64_t batch_number) const;
+    [[nodiscard]] batch read(std::int64_t sequences, std::uint64_t batch_number) const override;
 
 private:
     std::span<const std::uint8_t> bytes_;
+    std::int64_t sequence_;
+    std::uint64_t seed_, stream_;
+};
+
+/// Bytes drawn evenly: what costs as much as a text and teaches nothing.
+class noise final : public data_source {
+public:
+    noise(std::int64_t sequence, int rank, std::uint64_t seed);
+    [[nodiscard]] batch read(std::int64_t sequences, std::uint64_t batch_number) const override;
+
+private:
     std::int64_t sequence_;
     std::uint64_t seed_, stream_;
 };

@@ -10,7 +10,9 @@
 /// masking it has a trained and a frozen one, and no gradient is computed for the weights of the frozen one because
 /// autograd never sees them ask for it.
 
-#include "shape.hpp"
+#include "drops.hpp"
+#include "llama_shape.hpp"
+#include "task.hpp"
 
 #include <sdp/model.hpp>
 
@@ -42,32 +44,23 @@ struct llama_description {
     llama_parameters parameters;
 };
 
-[[nodiscard]] llama_description describe(const llama_shape& shape);
+/// @param pin layers that are pinned like the embedding
+[[nodiscard]] llama_description describe(const llama_shape& shape, pinning pin = pinning::none);
 
-/// The standard deviation that a parameter starts with around 0; none for the scales of the norms, which start at 1.
-/// Matrices that end a residual branch start smaller, so that the stream does not grow with depth.
-[[nodiscard]] double initial_deviation(const llama_description& d, sdp::parameter_id id);
-
-/// A stored part of one parameter.
-struct piece {
-    at::Tensor value;
-    bool trained = false;
-};
-
-/// The stored parts of every parameter, by its number. The parameters of a group have their parts in the same order.
-using weights = std::vector<std::vector<piece>>;
+/// Normally distributed around 0; the scales of the norms start at 1. Matrices that end a residual branch start smaller, so
+/// that the stream does not grow with depth.
+[[nodiscard]] initial_value initial(const llama_description& d, sdp::parameter_id id);
 
 /// The forward pass over given weights. Cheap to make: it holds handles.
-class llama {
+class llama final : public network {
 public:
-    /// @param branch_scale multiplies the output of every residual branch
-    llama(const llama_description& d, const weights& stored, double branch_scale = 1);
+    llama(const llama_description& d, const weights& stored, const network_settings& settings = {});
 
     /// Scores of the next byte, [sequences, length, vocabulary], from tokens [sequences, length].
     [[nodiscard]] at::Tensor logits(const at::Tensor& tokens) const;
 
-    /// Mean negative log-likelihood in nats, a scalar.
-    [[nodiscard]] at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const;
+    /// Mean negative log-likelihood in nats, a scalar. What a training pass drops by chance is drawn anew each time.
+    [[nodiscard]] at::Tensor loss(const batch& b) override;
 
 private:
     struct attention_part {
@@ -80,9 +73,12 @@ private:
         at::Tensor attention_norm, ffn_norm;
         std::vector<attention_part> attention; ///< empty: the branch is absent
         std::vector<ffn_part> ffn;
+        double scale = 1; ///< of what the branches add
     };
 
     [[nodiscard]] at::Tensor attend(const attention_part& part, const at::Tensor& x) const;
+    [[nodiscard]] at::Tensor attention_branch(std::size_t layer, std::uint64_t pass, const at::Tensor& x) const;
+    [[nodiscard]] at::Tensor ffn_branch(std::size_t layer, std::uint64_t pass, const at::Tensor& x) const;
     [[nodiscard]] at::Tensor rotate(const at::Tensor& x) const;
 
     llama_shape shape_;
@@ -90,7 +86,8 @@ private:
     std::vector<layer> layers_;
     at::Tensor cosines_, sines_; ///< [sequence, 1, head_dim / 2]
     at::Tensor causal_; ///< [sequence, sequence]: 0, or −∞ for what lies ahead
-    double branch_scale_;
+    network_settings settings_;
+    drops drops_;
 };
 
 } // namespace trainer

@@ -23,8 +23,8 @@ namespace {
 
 using namespace trainer;
 
-const llama_shape tiny {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 4, .ffn = 12, .sequence = 6};
-const llama_shape grouped {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 2, .ffn = 12, .sequence = 6};
+const llama_shape tiny {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 4, .head_dim = 4, .ffn = 12, .sequence = 6};
+const llama_shape grouped {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn = 12, .sequence = 6};
 
 at::Tensor some_tokens(const llama_shape& s, std::uint64_t stream)
 {
@@ -48,6 +48,13 @@ weights full_weights(const llama_description& d)
         out.push_back({{value.requires_grad_(true), true}});
     }
     return out;
+}
+
+/// What a worker begins a training with.
+weights starting_weights(const llama_description& d, const sdp::subnetwork& mine, std::uint64_t seed)
+{
+    return make_weights(
+        d.model, [&](sdp::parameter_id id) { return initial(d, id); }, mine, seed, at::kCPU, true);
 }
 
 /// What a worker keeps of full weights.
@@ -142,7 +149,7 @@ std::vector<double> naive_logits(const llama_description& d, const weights& full
                 / std::sqrt(squares / static_cast<double>(x.size()) + 1e-5);
         return y;
     };
-    const auto dim = static_cast<std::size_t>(s.head_dim());
+    const auto dim = static_cast<std::size_t>(s.head_dim);
     const auto rotate = [&](vector& heads, std::size_t position) {
         for (std::size_t begin = 0; begin < heads.size(); begin += dim)
             for (std::size_t i = 0; i < dim / 2; ++i) {
@@ -243,7 +250,7 @@ TEST_CASE("the loss is the mean negative log-likelihood in nats")
             total += std::exp(row[c]);
         sum += std::log(total) - row[targets.data_ptr<std::int64_t>()[i]];
     }
-    CHECK(llama(d, full).loss(tokens, targets).item<double>()
+    CHECK(llama(d, full).loss({tokens, targets}).item<double>()
         == doctest::Approx(sum / static_cast<double>(tokens.numel())).epsilon(1e-12));
 }
 
@@ -252,7 +259,7 @@ TEST_CASE("autograd's gradient is the loss's slope")
     const auto d = describe(grouped);
     auto full = full_weights(d);
     const auto tokens = some_tokens(grouped, 0), targets = some_tokens(grouped, 1);
-    llama(d, full).loss(tokens, targets).backward();
+    llama(d, full).loss({tokens, targets}).backward();
     for (std::size_t p = 0; p < full.size(); ++p) {
         CAPTURE(d.model.parameters()[p].name);
         auto& value = full[p][0].value;
@@ -260,9 +267,9 @@ TEST_CASE("autograd's gradient is the loss's slope")
         double* const element = value.data_ptr<double>() + at;
         const double before = *element, step = 1e-5;
         *element = before + step;
-        const double above = llama(d, full).loss(tokens, targets).item<double>();
+        const double above = llama(d, full).loss({tokens, targets}).item<double>();
         *element = before - step;
-        const double below = llama(d, full).loss(tokens, targets).item<double>();
+        const double below = llama(d, full).loss({tokens, targets}).item<double>();
         *element = before;
         CHECK(value.grad().contiguous().data_ptr<double>()[at] == doctest::Approx((above - below) / (2 * step)).epsilon(1e-5));
     }
@@ -274,13 +281,13 @@ TEST_CASE("backward masking computes the full model's loss, and its gradients wh
         const auto d = describe(shape);
         const auto full = full_weights(d);
         const auto tokens = some_tokens(shape, 0), targets = some_tokens(shape, 1);
-        const auto expected = llama(d, full).loss(tokens, targets);
+        const auto expected = llama(d, full).loss({tokens, targets});
         expected.backward();
         for (const auto& a : both_partitions(d, 4))
             for (int rank = 0; rank < 4; ++rank) {
                 const auto mine = view(d, a, true, rank);
                 const auto local = cut(full, mine);
-                const auto loss = llama(d, local).loss(tokens, targets);
+                const auto loss = llama(d, local).loss({tokens, targets});
                 CHECK(loss.item<double>() == doctest::Approx(expected.item<double>()).epsilon(1e-12));
                 loss.backward();
                 check_gradients(d, local, full, mine);
@@ -298,10 +305,10 @@ TEST_CASE("forward masking computes the model without what a worker does not hol
             for (int rank = 0; rank < 4; ++rank) {
                 const auto mine = view(d, a, false, rank);
                 const auto reference = zeroed(full, mine);
-                const auto expected = llama(d, reference).loss(tokens, targets);
+                const auto expected = llama(d, reference).loss({tokens, targets});
                 expected.backward();
                 const auto local = cut(full, mine);
-                const auto loss = llama(d, local).loss(tokens, targets);
+                const auto loss = llama(d, local).loss({tokens, targets});
                 CHECK(loss.item<double>() == doctest::Approx(expected.item<double>()).epsilon(1e-12));
                 loss.backward();
                 check_gradients(d, local, reference, mine);
@@ -313,14 +320,14 @@ TEST_CASE("with everything held, the split model is bit for bit the unsplit one"
 {
     const auto d = describe(tiny);
     const auto tokens = some_tokens(tiny, 0), targets = some_tokens(tiny, 1);
-    const auto pinned = make_weights(d, view(d, sdp::assignment(d.model, 2), false, 0), 1);
-    const auto expected = llama(d, pinned).loss(tokens, targets);
+    const auto pinned = starting_weights(d, view(d, sdp::assignment(d.model, 2), false, 0), 1);
+    const auto expected = llama(d, pinned).loss({tokens, targets});
     expected.backward();
     for (const bool backward : {false, true})
         for (const sdp::assignment& a :
             {sdp::neuron_partition {.coverage = 1}(d.model, 2), sdp::block_partition {.coverage = 1}(d.model, 2)}) {
-            const auto stored = make_weights(d, view(d, a, backward, 1), 1);
-            const auto loss = llama(d, stored).loss(tokens, targets);
+            const auto stored = starting_weights(d, view(d, a, backward, 1), 1);
+            const auto loss = llama(d, stored).loss({tokens, targets});
             CHECK(at::equal(loss, expected));
             loss.backward();
             for (std::size_t p = 0; p < stored.size(); ++p) {
@@ -340,18 +347,18 @@ TEST_CASE("the branch scale multiplies what every branch adds")
         for (const auto id : {l.o, l.down})
             scaled[sdp::index_of(id)] = {{full[sdp::index_of(id)][0].value * 0.5, true}};
     const auto tokens = some_tokens(tiny, 0);
-    CHECK(at::allclose(llama(d, full, 0.5).logits(tokens), llama(d, scaled).logits(tokens), 1e-12, 1e-14));
+    CHECK(at::allclose(llama(d, full, {.branch_scale = 0.5}).logits(tokens), llama(d, scaled).logits(tokens), 1e-12, 1e-14));
 }
 
 TEST_CASE("initial weights of a worker are slices of the same full model, with the stated spread")
 {
     const auto d = describe({.layers = 2, .hidden = 64, .heads = 4, .kv_heads = 2, .ffn = 96, .sequence = 8});
-    const auto everything = make_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 42);
+    const auto everything = starting_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 42);
     for (const auto& a : both_partitions(d, 4))
         for (const bool backward : {false, true})
             for (int rank = 0; rank < 4; ++rank) {
                 const auto mine = view(d, a, backward, rank);
-                const auto stored = make_weights(d, mine, 42);
+                const auto stored = starting_weights(d, mine, 42);
                 for (std::size_t p = 0; p < stored.size(); ++p)
                     for (std::size_t i = 0; i < stored[p].size(); ++i) {
                         auto expected = at::empty_like(stored[p][i].value.detach());
@@ -365,21 +372,21 @@ TEST_CASE("initial weights of a worker are slices of the same full model, with t
     CHECK(spread(d.parameters.layers[1].down) == doctest::Approx(0.01).epsilon(0.05));
     CHECK(everything[sdp::index_of(d.parameters.final_norm)][0].value.eq(1).all().item<bool>());
     CHECK_FALSE(
-        at::equal(make_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 43)[0][0].value, everything[0][0].value));
+        at::equal(starting_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 43)[0][0].value, everything[0][0].value));
 }
 
 TEST_CASE("the listener is called once per trained parameter and pass, with the gradient summed so far")
 {
     const auto d = describe(tiny);
     const auto mine = view(d, both_partitions(d, 4)[0], true, 0);
-    const auto stored = make_weights(d, mine, 1);
+    const auto stored = starting_weights(d, mine, 1);
     const auto tokens = some_tokens(tiny, 0), targets = some_tokens(tiny, 1);
     std::vector<std::vector<at::Tensor>> seen(stored.size());
     {
         const gradient_listener listener(stored,
             [&](sdp::parameter_id id, const at::Tensor& gradient) { seen[sdp::index_of(id)].push_back(gradient.clone()); });
-        llama(d, stored).loss(tokens, targets).backward();
-        llama(d, stored).loss(tokens, targets).backward();
+        llama(d, stored).loss({tokens, targets}).backward();
+        llama(d, stored).loss({tokens, targets}).backward();
     }
     for (std::size_t p = 0; p < stored.size(); ++p) {
         CAPTURE(d.model.parameters()[p].name);
@@ -396,9 +403,9 @@ TEST_CASE("the listener is called once per trained parameter and pass, with the 
 TEST_CASE("an exception in the listener comes out of the backward pass as it is")
 {
     const auto d = describe(tiny);
-    const auto stored = make_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 1);
+    const auto stored = starting_weights(d, view(d, sdp::assignment(d.model, 1), false, 0), 1);
     const gradient_listener listener(
         stored, [](sdp::parameter_id, const at::Tensor&) { throw sdp::aborted_error("a peer has failed"); });
-    const auto loss = llama(d, stored).loss(some_tokens(tiny, 0), some_tokens(tiny, 1));
+    const auto loss = llama(d, stored).loss({some_tokens(tiny, 0), some_tokens(tiny, 1)});
     CHECK_THROWS_AS(loss.backward(), sdp::aborted_error);
 }

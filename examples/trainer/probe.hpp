@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief How the gradients of parts of a model point, compared with the whole model's.
+///
+/// Needs the full model at one worker and talks to nobody: a policy is a function of the model and the world size, so one
+/// worker can put itself in the place of each of the others, cut its part out of the full model, and read its data.
+
+#include "options.hpp"
+#include "task.hpp"
+
+#include <cstdint>
+
+namespace trainer {
+
+/// Angles and distances between gradients, over the elements of maskable parameters, for several draws of masks and data.
+struct alignment {
+    /// Cosine between a worker's gradient and the full model's on the same batch, over what the worker holds; mean over
+    /// workers and draws.
+    double to_full = 0;
+    /// Cosine between the gradients of two workers over what both hold; mean over the pairs that hold something in common.
+    double pairwise = 0;
+    /// Length of the expectation of (mean over holders − full gradient) over masks and data, relative to the length of the
+    /// expectation of the full gradient. Both squares are estimated without bias, from products of different draws, so what
+    /// is unbiased gives about 0; a negative estimate counts as 0.
+    double bias = 0;
+};
+
+/// @param full the weights of the whole model
+/// @param statistics likewise
+/// @param world the number of workers
+/// @param number which probe this is: each reads data of its own
+[[nodiscard]] alignment probe(const options& o, const task& t, const weights& full, const weights& statistics, int world,
+    std::uint64_t number);
+
+} // namespace trainer
