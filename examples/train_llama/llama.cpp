@@ -159,9 +159,8 @@ at::Tensor llama::attention_branch(std::size_t i, std::uint64_t pass, const at::
 {
     const auto& l = layers_[i];
     const auto in = rms_norm(x, l.attention_norm);
-    return sum(l.attention, l.scale, [&](const attention_part& part) {
-        return at::linear(drops_.thin(attend(part, in), pass, 2 * i), part.o);
-    });
+    return sum(l.attention, l.scale,
+        [&](const attention_part& part) { return at::linear(drops_.thin(attend(part, in), pass, 2 * i), part.o); });
 }
 
 at::Tensor llama::ffn_branch(std::size_t i, std::uint64_t pass, const at::Tensor& x) const

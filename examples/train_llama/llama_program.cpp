@@ -75,7 +75,14 @@ std::shared_ptr<const task> llama_program::load(const options& o)
         fail<usage_error>("--heads ", s.heads, " is not a multiple of --kv-heads ", s.kv_heads);
     if (o.data.empty() && !o.memory_only)
         fail<usage_error>("--data is required");
-    return std::make_shared<llama_task>(o, shrunk(s, o), o.memory_only ? nullptr : std::make_shared<text>(o.data));
+    if (o.memory_only)
+        return std::make_shared<llama_task>(o, shrunk(s, o), nullptr);
+    auto data = std::make_shared<text>(o.data);
+    (void)shard(*data, 0, o.workers, s.sequence, o.seed);
+    if (data->held_out().size() <= static_cast<std::size_t>(s.sequence))
+        fail("the held-out twentieth of '", o.data, "' has ", data->held_out().size(), " bytes; a sequence of ", s.sequence,
+            " needs ", s.sequence + 1);
+    return std::make_shared<llama_task>(o, shrunk(s, o), std::move(data));
 }
 
 } // namespace trainer

@@ -27,8 +27,7 @@ llama_task::llama_task(const options& o, const llama_shape& shape, std::shared_p
     prompt_.assign(begin, begin + length);
 }
 
-std::unique_ptr<network> llama_task::make_network(
-    const weights& stored, const weights&, const network_settings& settings) const
+std::unique_ptr<network> llama_task::make_network(const weights& stored, const weights&, const network_settings& settings) const
 {
     return std::make_unique<llama>(description_, stored, settings);
 }

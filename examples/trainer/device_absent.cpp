@@ -12,8 +12,17 @@ namespace {
     }
 } // namespace
 
-run_report train_on_device_threads(const job&) { absent(); }
-run_report train_on_nccl(const job&) { absent(); }
-run_report rehearse_on_device(const job&) { absent(); }
+run_report train_on_device_threads(const job&)
+{
+    absent();
+}
+run_report train_on_nccl(const job&)
+{
+    absent();
+}
+run_report rehearse_on_device(const job&)
+{
+    absent();
+}
 
 } // namespace trainer

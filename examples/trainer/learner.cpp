@@ -148,8 +148,7 @@ void learner::measure(worker_report& out)
             add(id, &state_bytes::gradients, storage_bytes(gradients));
             if (trained) {
                 out.held_parameters += static_cast<std::uint64_t>(value.numel());
-                out.held_maskable_parameters
-                    += task_.model()[id].maskable() ? static_cast<std::uint64_t>(value.numel()) : 0;
+                out.held_maskable_parameters += task_.model()[id].maskable() ? static_cast<std::uint64_t>(value.numel()) : 0;
             }
         }
     for (const auto& [id, value] : items_) {

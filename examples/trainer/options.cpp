@@ -44,7 +44,8 @@ namespace {
         if (o.comm == backend::nccl && !o.memory_only && (o.rendezvous.empty() || o.workers == 0))
             fail<usage_error>("--comm nccl needs --workers, --rank and --rendezvous: every worker is a process of its own");
         if (o.rank != 0 && o.comm != backend::nccl && !o.memory_only)
-            fail<usage_error>("--rank ", o.rank, " says which worker this process is; expected --comm nccl or --memory-only with it");
+            fail<usage_error>(
+                "--rank ", o.rank, " says which worker this process is; expected --comm nccl or --memory-only with it");
         if (o.workers > 0 && o.rank >= o.workers)
             fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
     }

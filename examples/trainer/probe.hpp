@@ -30,7 +30,7 @@ struct alignment {
 /// @param statistics likewise
 /// @param world the number of workers
 /// @param number which probe this is: each reads data of its own
-[[nodiscard]] alignment probe(const options& o, const task& t, const weights& full, const weights& statistics, int world,
-    std::uint64_t number);
+[[nodiscard]] alignment probe(
+    const options& o, const task& t, const weights& full, const weights& statistics, int world, std::uint64_t number);
 
 } // namespace trainer

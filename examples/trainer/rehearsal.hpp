@@ -74,8 +74,7 @@ run_report rehearse(const job& work, Masking masking, Communicator comm)
     std::chrono::duration<double> training {};
     for (; out.steps < o.steps && !stop_requested(); ++out.steps) {
         const auto start = std::chrono::steady_clock::now();
-        const double loss
-            = accumulate(net, o, *data, out.steps, [&](const batch& b) { return me.pass(b, o.accumulate); });
+        const double loss = accumulate(net, o, *data, out.steps, [&](const batch& b) { return me.pass(b, o.accumulate); });
         for (const auto id : me.complete_gradients())
             net.ready(id, me.stored()[sdp::index_of(id)].front().value.grad());
         net.finish();

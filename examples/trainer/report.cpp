@@ -43,8 +43,8 @@ void write_summary(const std::string& path, const options& o, const run_report& 
     out["spectral_gap"] = r.spectral_gap;
     out["workers"] = json::array();
     for (const auto& w : r.workers) {
-        json one {{"rank", w.rank}, {"held_parameters", w.held_parameters},
-            {"held_maskable_parameters", w.held_maskable_parameters}};
+        json one {
+            {"rank", w.rank}, {"held_parameters", w.held_parameters}, {"held_maskable_parameters", w.held_maskable_parameters}};
         one.update(to_json(w.all, w.maskable));
         one["activation_peak_bytes"] = w.activation_peak;
         one["peak_bytes"] = w.peak;

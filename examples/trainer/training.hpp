@@ -152,13 +152,12 @@ private:
 
 /// Forward and backward on all micro-batches of a step. Only the last one's gradients are final. Returns the mean loss.
 /// @param pass what does one micro-batch
-template <class Net, class Pass>
-double accumulate(Net& net, const options& o, const data_source& data, int step, Pass pass)
+template <class Net, class Pass> double accumulate(Net& net, const options& o, const data_source& data, int step, Pass pass)
 {
     double loss = 0;
     for (int micro = 0; micro < o.accumulate; ++micro) {
-        const auto number = static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(o.accumulate)
-            + static_cast<std::uint64_t>(micro);
+        const auto number
+            = static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(o.accumulate) + static_cast<std::uint64_t>(micro);
         const auto batch = data.read(o.batch, number);
         if (micro + 1 < o.accumulate) {
             const auto inner = net.no_sync();

@@ -23,8 +23,10 @@ namespace {
 
 using namespace trainer;
 
-const llama_shape tiny {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 4, .head_dim = 4, .ffn = 12, .sequence = 6};
-const llama_shape grouped {.vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn = 12, .sequence = 6};
+const llama_shape tiny {
+    .vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 4, .head_dim = 4, .ffn = 12, .sequence = 6};
+const llama_shape grouped {
+    .vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn = 12, .sequence = 6};
 
 at::Tensor some_tokens(const llama_shape& s, std::uint64_t stream)
 {

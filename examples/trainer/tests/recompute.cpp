@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "memory.hpp"
 #include "recompute.hpp"
+#include "memory.hpp"
 
 #include <ATen/ATen.h>
 
