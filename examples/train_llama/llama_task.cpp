@@ -5,6 +5,7 @@
 #include <sdp/random.hpp>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <span>

@@ -10,19 +10,18 @@
 namespace trainer {
 
 namespace {
+    /// Of the bytes asked for, not rounded up, as the host's meter counts them.
+    auto requested_bytes()
+    {
+        return c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device()).requested_bytes[0];
+    }
+
     /// The figures of libtorch's allocator, which hands out pieces of what it has taken from the device.
     class allocator_meter final : public memory_meter {
     public:
-        [[nodiscard]] std::int64_t live() const noexcept override { return stat().current; }
-        [[nodiscard]] std::int64_t peak() const noexcept override { return stat().peak; }
+        [[nodiscard]] std::int64_t live() const noexcept override { return requested_bytes().current; }
+        [[nodiscard]] std::int64_t peak() const noexcept override { return requested_bytes().peak; }
         void reset_peak() noexcept override { c10::cuda::CUDACachingAllocator::resetPeakStats(c10::cuda::current_device()); }
-
-    private:
-        /// Of the bytes asked for, not rounded up, as the host's meter counts them.
-        [[nodiscard]] static auto stat()
-        {
-            return c10::cuda::CUDACachingAllocator::getDeviceStats(c10::cuda::current_device()).requested_bytes[0];
-        }
     };
 } // namespace
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -81,10 +82,13 @@ std::uint64_t optimizer::state_bytes(const at::Tensor& value) const
     const auto& states = state_->rule->state();
     // Keyed by the printed pointer up to some version, and by the pointer itself after it.
     const auto found = [&](const auto& map) {
-        if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(map)>::key_type, std::string>)
-            return map.find(c10::guts::to_string(value.unsafeGetTensorImpl()));
-        else
+        if constexpr (std::is_same_v<typename std::remove_cvref_t<decltype(map)>::key_type, std::string>) {
+            std::ostringstream printed;
+            printed << value.unsafeGetTensorImpl();
+            return map.find(printed.str());
+        } else {
             return map.find(value.unsafeGetTensorImpl());
+        }
     }(states);
     if (found == states.end())
         return 0;

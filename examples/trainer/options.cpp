@@ -116,7 +116,10 @@ options parse(int argc, char** argv, program& p)
     app.add_option("--probe-every", o.probe_every, "steps between measurements of how gradients align; 0: none")
         ->check(count)
         ->capture_default_str();
-    app.add_flag("--breakdown", o.breakdown, "time computing, waiting and exchanging apart, which costs a barrier in each step");
+    app.add_flag("--breakdown", o.breakdown,
+        "time computing, waiting and exchanging apart, which costs a barrier in each step; with --memory-only, time steps with "
+        "and without the exchange in turn");
+    app.add_flag("!--no-overlap", o.overlap, "exchange gradients only after the backward pass");
     app.add_flag("--memory-only", o.memory_only,
         "rehearse one worker without its peers on made-up data, and report its memory at the peak");
     app.add_option("--rank", o.rank, "which worker this process is, where it is only one")->check(count)->capture_default_str();

@@ -72,6 +72,7 @@ struct options {
     int sample = 0; ///< bytes of text to generate at the end
     int probe_every = 0;
     bool breakdown = false;
+    bool overlap = true;
     bool memory_only = false;
     int rank = 0; ///< where this process is one worker: with NCCL, or alone
     std::string rendezvous;

@@ -3,56 +3,60 @@
 #include "precision.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
-
-#include <memory>
+#include <torch/csrc/autograd/custom_function.h>
 
 namespace trainer {
 
 namespace {
-    struct node final : torch::autograd::Node {
-        std::function<at::Tensor(const at::Tensor&)> f;
-        torch::autograd::SavedVariable input;
+    using branch = std::function<at::Tensor(const at::Tensor&)>;
+
+    /// What is computed again, in a form that the graph can own.
+    struct call final : torch::CustomClassHolder {
+        call(branch b, precision p, compute_device d)
+            : f(std::move(b))
+            , compute(p)
+            , device(d)
+        {
+        }
+        [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const
+        {
+            const mixed_precision mixed(compute, device);
+            return f(x);
+        }
+        branch f;
         precision compute;
         compute_device device;
+    };
 
-        torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override
+    struct twice : torch::autograd::Function<twice> {
+        // Runs without a graph.
+        static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, c10::intrusive_ptr<call> what)
         {
-            const at::AutoGradMode grows(true);
-            const auto x = input.unpack().detach().requires_grad_(true);
-            at::Tensor y;
-            {
-                const mixed_precision mixed(compute, device);
-                y = f(x);
-            }
-            torch::autograd::backward({y}, {gradients.front()});
-            return {x.grad()};
+            context->save_for_backward({x});
+            context->saved_data["what"] = c10::IValue::make_capsule(what);
+            return (*what)(x);
         }
-        void release_variables() override { input.reset_data(); }
+        static torch::autograd::variable_list backward(
+            torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients)
+        {
+            const auto holder = context->saved_data["what"].toCapsule();
+            const at::AutoGradMode grows(true);
+            const auto x = context->get_saved_variables().front().detach().requires_grad_(true);
+            const auto y = static_cast<const call&>(*holder)(x);
+            torch::autograd::backward({y}, {gradients.front()});
+            return {x.grad(), at::Tensor()};
+        }
     };
 } // namespace
 
-at::Tensor recompute(const std::function<at::Tensor(const at::Tensor&)>& f, const at::Tensor& x, precision p, compute_device d)
+at::Tensor recompute(const branch& f, const at::Tensor& x, precision p, compute_device d)
 {
     if (!at::GradMode::is_enabled())
         return f(x);
-    at::Tensor y;
-    {
-        const at::NoGradGuard forgets;
-        y = f(x);
-    }
-    const std::shared_ptr<node> n(new node, torch::autograd::deleteNode);
-    n->f = f;
-    n->input = torch::autograd::SavedVariable(x, false);
-    n->compute = p;
-    n->device = d;
-    // Asks for a gradient even if x does not: the parameters within do.
-    n->set_next_edges(torch::autograd::collect_next_edges(x));
-    torch::autograd::set_history(y, n);
-    return y;
+    return twice::apply(x, c10::make_intrusive<call>(f, p, d));
 }
 
 } // namespace trainer

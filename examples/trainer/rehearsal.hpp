@@ -36,6 +36,13 @@ private:
     int rank_, size_;
 };
 
+[[nodiscard]] inline double median(std::vector<double> x)
+{
+    const auto middle = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
+    std::nth_element(x.begin(), middle, x.end());
+    return *middle;
+}
+
 /// Trains one worker for the steps of the options, on its own. The report has this worker alone and no losses.
 template <sdp::masking_regime Masking, sdp::communicator Communicator>
 run_report rehearse(const job& work, Masking masking, Communicator comm)
@@ -62,22 +69,29 @@ run_report rehearse(const job& work, Masking masking, Communicator comm)
             net.bind(sdp::parameter_id(p), me.stored()[p][i].value, i);
     if (o.owner_update)
         net.read_owned_values(me.owned_values());
+    bool exchanging = true;
     const gradient_listener listener(me.stored(), [&](sdp::parameter_id id, const at::Tensor& gradient) {
         me.gradient_is_final(gradient);
-        net.ready(id, gradient);
+        if (exchanging)
+            net.ready(id, gradient);
     });
 
     run_report out;
     worker_report mine;
     progress line(method_name(o), o.steps, what.item());
     const auto data = what.training_data(rank, world);
-    std::chrono::duration<double> training {};
+    std::vector<double> with, without;
+    double training = 0;
     for (; out.steps < o.steps && !stop_requested(); ++out.steps) {
+        // The first two steps allocate what the others use again.
+        exchanging = !o.breakdown || out.steps < 2 || out.steps % 2 == 0;
         const auto start = std::chrono::steady_clock::now();
         const double loss = accumulate(net, o, *data, out.steps, [&](const batch& b) { return me.pass(b, o.accumulate); });
         for (const auto id : me.complete_gradients())
-            net.ready(id, me.stored()[sdp::index_of(id)].front().value.grad());
-        net.finish();
+            if (exchanging)
+                net.ready(id, me.stored()[sdp::index_of(id)].front().value.grad());
+        if (exchanging)
+            net.finish();
         if (o.owner_update)
             net.read_owned_gradients(me.owned_gradients());
         me.update(o.learning_rate, 0); // nobody adds to the norm
@@ -85,16 +99,23 @@ run_report rehearse(const job& work, Masking masking, Communicator comm)
         me.drop_gradients();
         if (o.owner_update)
             net.write_owned_values(me.owned_values());
-        net.publish_values();
+        if (exchanging) {
+            net.publish_values();
+            mine.bytes_sent = net.step_traffic().bytes();
+            mine.exchange_buffers = net.buffer_bytes();
+        }
         synchronize(o.device);
-        mine.bytes_sent = net.step_traffic().bytes();
-        mine.exchange_buffers = net.buffer_bytes();
-        training += std::chrono::steady_clock::now() - start;
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        if (out.steps >= 2)
+            (exchanging ? with : without).push_back(seconds);
+        training += seconds;
         out.items += static_cast<std::uint64_t>(o.batch * what.items_per_sample() * o.accumulate);
-        out.items_per_second = static_cast<double>(out.items) / training.count();
+        out.items_per_second = static_cast<double>(out.items) / training;
         line.step(out.steps + 1, loss, out.items_per_second);
     }
     line.finish();
+    if (!with.empty() && !without.empty())
+        out.step_with_and_without.emplace(median(with), median(without));
     mine.rank = static_cast<std::uint64_t>(rank);
     mine.bytes_sent_formula = formula(o, m, holders, masking, rank);
     out.world = world;

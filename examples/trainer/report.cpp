@@ -41,6 +41,10 @@ void write_summary(const std::string& path, const options& o, const run_report& 
     out["owner_update"] = o.owner_update;
     out["world"] = r.world;
     out["spectral_gap"] = r.spectral_gap;
+    if (r.step_with_and_without) {
+        out["step_seconds"] = r.step_with_and_without->first;
+        out["step_seconds_without_exchange"] = r.step_with_and_without->second;
+    }
     out["workers"] = json::array();
     for (const auto& w : r.workers) {
         json one {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +64,8 @@ struct run_report {
     state_bytes dense, dense_maskable; ///< what plain data parallelism keeps per worker, by formula
     std::uint64_t dense_bytes_sent = 0; ///< and what its busiest worker sends in a step
     int world = 0;
+    /// Medians of a rehearsal that times both, seconds: a step with what the library does in it, and one without.
+    std::optional<std::pair<double, double>> step_with_and_without;
     double spectral_gap = 0; ///< of the averaging over holders
     std::vector<worker_report> workers;
     std::string sample;

@@ -199,7 +199,7 @@ run_report train(const job& work, Masking masking, Communicator comm)
 
     // libtorch runs all backward passes of a CUDA device in one thread of its own. Workers that share a device may not wait
     // for each other in there.
-    const bool after_pass = o.device == compute_device::cuda && o.comm == backend::threads;
+    const bool after_pass = !o.overlap || (o.device == compute_device::cuda && o.comm == backend::threads);
     std::vector<std::pair<sdp::parameter_id, at::Tensor>> waiting;
     const gradient_listener listener(me.stored(), [&](sdp::parameter_id id, const at::Tensor& gradient) {
         me.gradient_is_final(gradient);

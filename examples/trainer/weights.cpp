@@ -61,7 +61,8 @@ weights to_device(const weights& from, c10::Device device)
 
 struct gradient_listener::state {
     function ready;
-    std::vector<std::shared_ptr<torch::autograd::Node>> accumulators; ///< a variable refers to its own only weakly
+    /// A variable refers to its own only weakly. What owns a node is another pointer from some version of libtorch on.
+    std::vector<decltype(torch::autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()))> accumulators;
 
     struct hook final : torch::autograd::FunctionPostHook {
         hook(state& s, sdp::parameter_id p, const at::Tensor& v)
