@@ -112,6 +112,8 @@ private:
                     native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.holder_class, tensor});
                     continue;
                 }
+                if (way == route::memory)
+                    continue; // summed in the tensors themselves
                 std::uint64_t out = 0;
                 if (way == route::swap) {
                     const auto peer = trainers[c.position == 0 ? 1 : 0];
