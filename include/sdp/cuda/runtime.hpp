@@ -43,6 +43,16 @@ namespace cuda {
         return cudaGetDeviceCount(&out) == cudaSuccess ? out : 0;
     }
 
+    /// Whether a stream is being captured for a graph, which the default stream never is.
+    [[nodiscard]] inline bool capturing(cudaStream_t stream)
+    {
+        if (stream == nullptr)
+            return false; // to ask would be an error while another is
+        auto status = cudaStreamCaptureStatusNone;
+        check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+        return status != cudaStreamCaptureStatusNone;
+    }
+
     /// Lets the current device reach the memory of another; more than once does no harm.
     /// @throws sdp::cuda_error naming the two devices
     inline void enable_peer_access(int to)

@@ -115,7 +115,13 @@ public:
 
     [[nodiscard]] cuda::executor& executor() { return state_->executor(); }
     /// Errors of a device show in the next call.
-    void check() { cuda::check(cudaGetLastError(), "an earlier call"); }
+    /// @throws sdp::cuda_error for them, and where workers that a graph cannot wait for have a part in what is captured
+    void check()
+    {
+        cuda::check(cudaGetLastError(), "an earlier call");
+        if (size() > 1)
+            executor().refuse_capture("an exchange between threads");
+    }
     void abort() { state_->group.abort(); }
 
 private:
