@@ -15,11 +15,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -42,6 +44,25 @@ template <class Net> std::vector<std::vector<float>> gradients_of(const Net& net
     std::vector<std::vector<float>> out;
     for (std::size_t p = 0; p < 2; ++p)
         out.emplace_back(static_cast<std::size_t>(net.subnetwork().shape(sdp::parameter_id(p)).product()), value);
+    return out;
+}
+
+/// The elements of all sides of all sums, in the order of the sums: which tensor, and where in it.
+std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail::tensor_sums& sums)
+{
+    sdp::detail::tile_job job;
+    job.shapes = sums.shapes().data();
+    job.runs = sums.runs().data();
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> out;
+    for (const auto& t : sums.tiles())
+        for (std::uint32_t i = 0; i < t.count; ++i) {
+            const auto& group = sums.groups()[t.group];
+            for (std::uint32_t s = 0; s < group.sides; ++s) {
+                const auto& side = sums.sides()[group.first_side + s];
+                const auto x = side.within + static_cast<std::uint32_t>(t.packed) + i;
+                out.emplace_back(side.place, sdp::detail::place_in(job, side.shape, side.start, x));
+            }
+        }
     return out;
 }
 
@@ -105,6 +126,44 @@ TEST_CASE("what goes in tensors needs no buffer, and after the first step nothin
                 for (const auto count : made)
                     CHECK(count == 0);
             }
+}
+
+TEST_CASE("where a peer's rows end elsewhere than the owner's, sums are cut there and nothing else changes")
+{
+    for (const double coverage : {0.5, 1.0})
+        sdp::run_workers(4, [&](sdp::thread_communicator inner) {
+            const auto m = square(64);
+            const sdp::residency residents(m, sdp::neuron_partition {.coverage = coverage}(m, 4), sdp::forward_masking {});
+            const sdp::subnetwork mine(m, residents, inner.rank());
+            const sdp::synchronizer_options options;
+            const sdp::detail::bound_tensors tensors(m, mine, sdp::memory_space::host, true);
+            reaching_stream_communicator comm(inner);
+            auto plan = sdp::make_overlap_plan(m, residents, mine);
+            auto routes = sdp::detail::choose_routes(plan, comm, options);
+            const sdp::detail::bucket_store store(std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes),
+                std::move(routes), tensors, options, {.in_tensors = true, .pack_own = false});
+            auto layouts = sdp::detail::exchange_layouts(comm, store, 1min);
+            const sdp::detail::tensor_sums whole(store, layouts);
+            unit::random random(static_cast<std::uint64_t>(inner.rank()));
+            for (auto& layout : layouts) {
+                std::vector<sdp::detail::shaped_rows> parts;
+                for (const auto& rows : layout.rows)
+                    for (std::uint64_t done = 0; done < rows.count;) {
+                        const auto count = std::min<std::uint64_t>(rows.count - done, 1 + random.bits() % 300);
+                        parts.push_back(layout.shapes.part(rows, done, count));
+                        done += count;
+                    }
+                layout.rows = std::move(parts);
+            }
+            const sdp::detail::tensor_sums cut(store, layouts);
+            CHECK(cut.groups().size() > whole.groups().size());
+            CHECK(places_of(cut) == places_of(whole));
+            std::uint64_t owned = 0;
+            for (const auto& piece : store.plan().pieces)
+                if (store.plan().owner_of(piece) == inner.rank())
+                    owned += store.plan().size_of(piece) * store.plan().class_of(piece).trainers.size();
+            CHECK(places_of(whole).size() == owned);
+        });
 }
 
 TEST_CASE("whoever is late is named, and tensors are left alone after that")

@@ -3,8 +3,8 @@
 /// @file
 /// @brief The tiles of the sums that an owner makes in the trainers' tensors.
 ///
-/// A trainer's rows begin and end elsewhere than another's. What is summed at once is what lies in one list of rows of each, so
-/// that every side of a sum has one start and one shape.
+/// Pieces are cut alike on all trainers, but where rows are long, one trainer's tensor may need several shapes for what is one
+/// stretch of another's. What is summed at once has one start and one shape on every side.
 
 #include <sdp/detail/peer_layouts.hpp>
 #include <sdp/detail/tile_cutter.hpp>
