@@ -13,13 +13,20 @@ using support::reaching_stream_communicator;
 using support::stream_communicator;
 
 struct segment_without_mark : sdp::thread_segment {
+    void mark_host(std::size_t);
+    void follow(int, std::size_t);
+};
+struct segment_without_host_mark : sdp::thread_segment {
+    void mark(std::size_t);
     void follow(int, std::size_t);
 };
 struct segment_without_follow : sdp::thread_segment {
     void mark(std::size_t);
+    void mark_host(std::size_t);
 };
 struct marks_without_memory {
     void mark(std::size_t);
+    void mark_host(std::size_t);
     void follow(int, std::size_t);
 };
 
@@ -44,6 +51,7 @@ struct host_memory_alone : stream_communicator {
 static_assert(sdp::stream_segment<marked_segment>);
 static_assert(!sdp::stream_segment<sdp::thread_segment>);
 static_assert(!sdp::stream_segment<segment_without_mark>);
+static_assert(!sdp::stream_segment<segment_without_host_mark>);
 static_assert(!sdp::stream_segment<segment_without_follow>);
 static_assert(!sdp::stream_segment<marks_without_memory>);
 

@@ -133,6 +133,7 @@ public:
     {
     }
     static void mark(std::size_t) noexcept { }
+    static void mark_host(std::size_t) noexcept { }
     static void follow(int, std::size_t) noexcept { }
 };
 

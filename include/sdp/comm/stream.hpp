@@ -78,14 +78,16 @@ concept stream_exchange = communicator<C> && requires(C& c, std::span<const outg
 /// | expression          | result | meaning                                                                    |
 /// |---------------------|--------|----------------------------------------------------------------------------|
 /// | `s.mark(i)`         | void   | this worker's mark `i` stands behind what is on its stream now             |
+/// | `s.mark_host(i)`    | void   | the same, behind what is on the host's own stream now                      |
 /// | `s.follow(rank, i)` | void   | what comes on this worker's stream waits for that worker's mark            |
 ///
-/// Semantics: neither waits on the host. Who follows a mark has been told, through the memory, that it stands; it is set again
+/// Semantics: none waits on the host. Who follows a mark has been told, through the memory, that it stands; it is set again
 /// only after all who were to follow it have said that they do.
 template <class S>
 concept stream_segment = memory_segment<S> && requires(S& s, int rank, std::size_t number)
 {
     s.mark(number);
+    s.mark_host(number);
     s.follow(rank, number);
 };
 

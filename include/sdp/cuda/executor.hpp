@@ -31,6 +31,7 @@ public:
 
     /// For frameworks that change it.
     void set_host_stream(cudaStream_t host) noexcept { host_ = host; }
+    [[nodiscard]] cudaStream_t host_stream() const noexcept { return host_; }
     [[nodiscard]] cudaStream_t stream() const noexcept { return side_.get(); }
 
     /// Whether the host's stream is being captured for a graph. What is put there joins it; nothing may wait or allocate.

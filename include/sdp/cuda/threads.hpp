@@ -39,11 +39,13 @@ public:
     }
 
     /// @throws sdp::cuda_error
-    void mark(std::size_t number) { (*marks_)[number].record(stream_); }
+    void mark(std::size_t number) { (*marks_)[number].record(executor_->stream()); }
+    /// @throws sdp::cuda_error
+    void mark_host(std::size_t number) { (*marks_)[number].record(executor_->host_stream()); }
     /// @throws sdp::cuda_error
     void follow(int rank, std::size_t number) const
     {
-        reinterpret_cast<const header*>(inner_.of(rank))->marks[number].hold_back(stream_);
+        reinterpret_cast<const header*>(inner_.of(rank))->marks[number].hold_back(executor_->stream());
     }
 
 private:
@@ -55,17 +57,18 @@ private:
     using events = std::vector<cuda::event>;
 
     /// The events, and what owns them, stay until all workers have let go of the segment: nobody follows one that has gone.
-    cuda_thread_segment(const thread_communicator& group, std::size_t bytes, std::shared_ptr<events> marks, cudaStream_t stream)
+    cuda_thread_segment(const thread_communicator& group, std::size_t bytes, std::shared_ptr<events> marks,
+        std::shared_ptr<cuda::executor> executor)
         : inner_(group.share(sizeof(header) + bytes, marks))
         , marks_(std::move(marks))
-        , stream_(stream)
+        , executor_(std::move(executor))
     {
         reinterpret_cast<header*>(inner_.of(group.rank()))->marks = marks_->data();
     }
 
     thread_segment inner_;
     std::shared_ptr<events> marks_;
-    cudaStream_t stream_;
+    std::shared_ptr<cuda::executor> executor_;
 };
 
 /// One worker of a thread group, whose gradients lie on the device that is current where this is made. Models `communicator`,
@@ -105,7 +108,7 @@ public:
     /// @param marks that this worker sets
     [[nodiscard]] cuda_thread_segment share_on_stream(std::size_t bytes, std::size_t marks)
     {
-        return {state_->group, bytes, std::make_shared<std::vector<cuda::event>>(marks), state_->executor().stream()};
+        return {state_->group, bytes, std::make_shared<std::vector<cuda::event>>(marks), state_->shared_executor()};
     }
 
     void exchange_on_stream(std::span<const outgoing> sends, std::span<const incoming> receives)
@@ -131,7 +134,7 @@ private:
             : group(std::move(g))
             , limit_(l)
             , kept_(std::make_shared<kept>(host))
-            , events_(group, sizeof(int), {kept_, &kept_->events}, executor().stream())
+            , events_(group, sizeof(int), {kept_, &kept_->events}, shared_executor())
         {
             int device = 0;
             cuda::check(cudaGetDevice(&device), "cudaGetDevice");
@@ -175,6 +178,7 @@ private:
         }
 
         [[nodiscard]] cuda::executor& executor() noexcept { return kept_->executor; }
+        [[nodiscard]] std::shared_ptr<cuda::executor> shared_executor() const { return {kept_, &kept_->executor}; }
 
         const thread_communicator group;
 

@@ -76,6 +76,7 @@ public:
     void begin_step(std::span<const double> weights)
     {
         launched_ = 0;
+        on_stream_ = false;
         in_tensors_.begin_step();
         weights_.begin(weights);
         if (fresh_ || weighted_ || weights_.weighted()) {
@@ -98,8 +99,11 @@ public:
         const auto& bucket = store_.buckets()[b];
         const auto& tiles = program_.of(b);
         comm_.check();
-        comm_.executor().fence_in();
         in_tensors_.launch(b);
+        if (!tiles.has_other_work())
+            return;
+        comm_.executor().fence_in();
+        on_stream_ = true;
         aim_at_gradients(b);
         const auto type = bucket.type, wire = wire_type(type);
         run(tile_phase::pack, tiles.pack, type, wire);
@@ -144,7 +148,8 @@ public:
             comm_.executor().fence_out();
             throw;
         }
-        comm_.executor().fence_out();
+        if (on_stream_ || in_tensors_.concerned())
+            comm_.executor().fence_out();
     }
 
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
@@ -297,6 +302,7 @@ private:
     tile_job job_; ///< what all launches share
     double own_weight_ = 1;
     bool fresh_ = true, weighted_ = false;
+    bool on_stream_ = false; ///< some bucket of the step is
     std::size_t launched_ = 0;
 };
 

@@ -29,6 +29,7 @@ public:
     static constexpr std::string_view name {};
     static void begin_step() noexcept { }
     static void launch(std::size_t) noexcept { }
+    [[nodiscard]] static bool concerned() noexcept { return false; }
     template <class TypeOf> static void finish(const tile_job&, TypeOf) noexcept { }
     static void retract() noexcept { }
 };
@@ -76,18 +77,22 @@ public:
 
     void begin_step() noexcept { ++step_; }
 
-    /// Marks where the gradients of a bucket are final: behind what is on the stream.
+    /// Whether any gradient goes this way.
+    [[nodiscard]] bool concerned() const noexcept { return !sources_.empty() || !owners_.empty(); }
+
+    /// Marks where the gradients of a bucket are final, on the host's own stream: this one waits for the mark only when it sums
+    /// the bucket, so that it need not wait for later gradients to sum earlier ones.
     void launch(std::size_t b)
     {
         if (!concerned())
             return;
-        bool exposes = false;
+        bool used = sums_->of(b).tiles.count > 0;
         for (const auto& share : store_->buckets()[b].peers) {
-            exposes = exposes || share.exposed > 0;
+            used = used || share.exposed > 0;
             count(share, store_->wire_size_of(b));
         }
-        if (exposes)
-            segment_->mark(b);
+        if (used)
+            segment_->mark_host(b);
     }
 
     /// Puts the sums of all buckets on the stream, and has it wait for what owners do to this worker's tensors.
@@ -133,7 +138,6 @@ private:
         std::uint64_t closed, busy; ///< as of `segment_header`
     };
 
-    [[nodiscard]] bool concerned() const noexcept { return !sources_.empty() || !owners_.empty(); }
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
     [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(store_->peers().ranks[peer]); }
     [[nodiscard]] header& head_of(std::uint32_t peer) const { return *reinterpret_cast<header*>(base_of(peer)); }
@@ -209,10 +213,11 @@ private:
             find_tensors();
             for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
                 const auto& bucket = sums_->of(b);
-                for (const auto i : bucket.sources)
-                    segment_->follow(store_->peers().ranks[i], b);
                 if (bucket.tiles.count == 0)
                     continue;
+                segment_->follow(store_->plan().rank, b);
+                for (const auto i : bucket.sources)
+                    segment_->follow(store_->peers().ranks[i], b);
                 auto job = job_;
                 job.tiles += bucket.tiles.first;
                 job.count = static_cast<std::uint32_t>(bucket.tiles.count);

@@ -29,6 +29,12 @@ public:
         range pack_values, unpack_values;
         std::vector<std::size_t> gradients; ///< parameters, by a tile's tensor
         std::vector<std::pair<std::size_t, std::size_t>> values; ///< parameter and slab, by a tile's tensor
+
+        /// Whether gradients are packed, summed or unpacked other than in the tensors of several workers.
+        [[nodiscard]] bool has_other_work() const noexcept
+        {
+            return pack.count + native.count + reduce.count + alone.count + unpack.count > 0;
+        }
     };
 
     /// The sums of squares of a piece that is owned here.
