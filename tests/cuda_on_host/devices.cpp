@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -88,6 +89,40 @@ TEST_CASE("devices that reach each other are used that way, and where one pair d
         });
         CHECK(simulated::enabled_peers().size() == (reach ? 2 : 0));
     }
+}
+
+TEST_CASE("streams alone order the gradients that a step makes, their sums, and who reads the means")
+{
+    constexpr sdp::index_t size = 64;
+    constexpr std::size_t elements = size * size;
+    for (const auto route : {sdp::route_choice::fastest, sdp::route_choice::two_sided, sdp::route_choice::swap})
+        for (const int world : {2, 4})
+            sdp::run_workers(world, [&](sdp::thread_communicator inner) {
+                const sdp::cuda::stream host;
+                sdp::synchronizer_options options;
+                options.route = route;
+                sdp::data_parallel net(rows(size), sdp::neuron_partition {.coverage = 1}, sdp::forward_masking {},
+                    sdp::cuda_thread_communicator(inner, host.get()), options);
+                const auto gradient = bind(net, 0);
+                // The host only puts work on its stream: gradients are there when that gets to it.
+                const auto copy = [&](float* to, const float* from) {
+                    sdp::cuda::check(cudaMemcpyAsync(to, from, elements * sizeof(float), cudaMemcpyDeviceToDevice, host.get()),
+                        "cudaMemcpyAsync");
+                };
+                constexpr int steps = 20;
+                std::vector<std::vector<float>> made, found(steps, std::vector<float>(elements));
+                for (int step = 0; step < steps; ++step)
+                    made.emplace_back(elements, static_cast<float>(inner.rank() + 8 * step));
+                for (std::size_t step = 0; step < steps; ++step) {
+                    copy(gradient.get(), made[step].data());
+                    net.synchronize();
+                    copy(found[step].data(), gradient.get());
+                }
+                sdp::cuda::check(cudaStreamSynchronize(host.get()), "cudaStreamSynchronize");
+                for (int step = 0; step < steps; ++step)
+                    CHECK(found[static_cast<std::size_t>(step)]
+                        == std::vector<float>(elements, static_cast<float>(world - 1) / 2 + static_cast<float>(8 * step)));
+            });
 }
 
 TEST_CASE("a worker that is late is named, and its events and buffers stay for who still waits")
