@@ -9,6 +9,7 @@
 /// per second over those of one cudaMemcpyAsync of as many bytes on the device.
 
 #include "batched_copy.hpp"
+#include "timer.hpp"
 
 #include "../plan_bench/report.hpp"
 
@@ -28,38 +29,6 @@ namespace {
 
 using plan_bench::row;
 using sdp::index_t;
-
-/// An event that tells the time.
-class timer {
-public:
-    timer()
-    {
-        sdp::cuda::check(cudaEventCreate(&begin_), "cudaEventCreate");
-        sdp::cuda::check(cudaEventCreate(&end_), "cudaEventCreate");
-    }
-    timer(const timer&) = delete;
-    timer& operator=(const timer&) = delete;
-    ~timer()
-    {
-        cudaEventDestroy(begin_);
-        cudaEventDestroy(end_);
-    }
-
-    /// Milliseconds on the stream.
-    template <class F> [[nodiscard]] double operator()(cudaStream_t stream, F f)
-    {
-        sdp::cuda::check(cudaEventRecord(begin_, stream), "cudaEventRecord");
-        f();
-        sdp::cuda::check(cudaEventRecord(end_, stream), "cudaEventRecord");
-        sdp::cuda::check(cudaEventSynchronize(end_), "cudaEventSynchronize");
-        float out = 0;
-        sdp::cuda::check(cudaEventElapsedTime(&out, begin_, end_), "cudaEventElapsedTime");
-        return out;
-    }
-
-private:
-    cudaEvent_t begin_ = nullptr, end_ = nullptr;
-};
 
 struct contender {
     std::string name;
@@ -150,7 +119,7 @@ void measure(bool columns, std::size_t run_bytes, std::size_t tensor_bytes, int 
     contenders.push_back({"sum", 4 * bytes, [&] { go(sdp::tile_phase::reduce, tiles.reduce); }});
     contenders.push_back({"unpack", 2 * bytes, [&] { go(sdp::tile_phase::unpack, tiles.unpack); }});
     contenders.push_back({"cub batched", 2 * bytes, [&] { batched(stream); }});
-    timer time;
+    tile_bench::timer time;
     for (int round = -2; round < rounds; ++round) // the first ones warm up
         for (auto& c : contenders) {
             const double ms = time(stream, c.run);

@@ -26,11 +26,11 @@ using support::messages_only;
 using delayed_messages = support::delayed_communicator<sdp::thread_communicator>;
 static_assert(!sdp::peer_memory<delayed_messages>);
 
-enum class link { threads, messages, delayed, stream };
+enum class link { threads, messages, delayed, stream, tensors };
 
 std::string name_of(link which)
 {
-    static const char* const names[] = {"threads", "messages only", "delayed", "stream"};
+    static const char* const names[] = {"threads", "messages only", "delayed", "stream", "stream in tensors"};
     return names[static_cast<int>(which)];
 }
 
@@ -41,12 +41,15 @@ struct configuration {
     sdp::route_choice route = sdp::route_choice::fastest;
     std::uint64_t habits = 0;
     bool shared_gradients = false;
+    int together = 1; ///< on a stream, workers that reach each other's tensors
 
+    [[nodiscard]] bool on_stream() const noexcept { return which == link::stream || which == link::tensors; }
     [[nodiscard]] std::string describe() const
     {
         return name_of(which) + ", buckets of " + std::to_string(bucket_bytes) + " bytes, " + std::to_string(buckets_in_flight)
             + " under way, route " + std::string(sdp::name_of(route)) + ", habits " + std::to_string(habits)
-            + (shared_gradients ? ", shared gradients" : "");
+            + (shared_gradients ? ", shared gradients" : "")
+            + (which == link::tensors ? ", " + std::to_string(together) + " together" : "");
     }
 };
 
@@ -56,14 +59,16 @@ configuration random_configuration(oracle::sequence& random)
     static constexpr sdp::route_choice routes[]
         = {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
     configuration out;
-    out.which = static_cast<link>(random.below(4));
+    out.which = static_cast<link>(random.below(5));
     out.bucket_bytes = sizes[random.below(6)];
     out.buckets_in_flight = random.between(1, 5);
     // Without peer memory that route is an error.
-    out.route = out.which == link::threads ? routes[random.below(4)]
-                                           : routes[std::array {0, 2, 3}[static_cast<std::size_t>(random.below(3))]];
+    out.route = out.which == link::threads || out.which == link::tensors
+        ? routes[random.below(4)]
+        : routes[std::array {0, 2, 3}[static_cast<std::size_t>(random.below(3))]];
     out.habits = random.bits();
-    out.shared_gradients = random.chance(40) && out.which != link::stream;
+    out.shared_gradients = random.chance(40) && !out.on_stream();
+    out.together = random.between(1, 6);
     return out;
 }
 
@@ -74,7 +79,8 @@ std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expec
     s.options.route = c.route;
     s.habits = c.habits;
     s.options.shared_gradients = c.shared_gradients;
-    s.contiguous = c.which == link::stream;
+    s.contiguous = c.on_stream();
+    s.several_nodes = c.which == link::tensors && c.together < s.world;
     std::vector<oracle::outcome> out(static_cast<std::size_t>(s.world));
     sdp::run_workers(s.world, [&](sdp::thread_communicator inner) {
         const int rank = inner.rank();
@@ -88,6 +94,9 @@ std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expec
             break;
         case link::stream:
             mine = oracle::run_worker(s, expected, support::stream_communicator(inner));
+            break;
+        case link::tensors:
+            mine = oracle::run_worker(s, expected, support::reaching_stream_communicator(inner, c.together));
             break;
         case link::delayed: {
             // Another speed for each sender, so that gradients arrive in another order each time.
@@ -177,6 +186,6 @@ TEST_CASE("the bits of the result do not depend on buckets, route, communicator,
             CAPTURE(each_kind.first);
             CHECK(each_kind.second >= 20);
         }
-    CHECK(by_link.size() == 4);
+    CHECK(by_link.size() == 5);
     CHECK(by_route.size() == 4);
 }

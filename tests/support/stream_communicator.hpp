@@ -15,6 +15,7 @@
 #include <list>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,9 @@ public:
                     case sdp::tile_phase::reduce:
                         reduce_body<T, W> {}(job, t, thread, threads);
                         break;
+                    case sdp::tile_phase::reduce_in_tensors:
+                        tensor_sum_body<T, W> {}(job, t, thread, threads);
+                        break;
                     case sdp::tile_phase::unpack:
                     case sdp::tile_phase::unpack_divided:
                         unpack_body<T, W> {phase == sdp::tile_phase::unpack_divided}(job, t, thread, threads);
@@ -120,5 +124,39 @@ private:
     std::shared_ptr<host_executor> executor_;
 };
 static_assert(sdp::stream_exchange<stream_communicator> && sdp::abortable<stream_communicator>);
+
+/// Where everything is done at once, a mark stands as soon as anybody hears of it.
+class marked_segment : public sdp::thread_segment {
+public:
+    explicit marked_segment(sdp::thread_segment inner)
+        : thread_segment(std::move(inner))
+    {
+    }
+    static void mark(std::size_t) noexcept { }
+    static void mark_host(std::size_t) noexcept { }
+    static void follow(int, std::size_t) noexcept { }
+};
+
+/// The same, with tiles that reach the tensors of all workers whose ranks divided by `together` are the same.
+class reaching_stream_communicator : public stream_communicator {
+public:
+    static constexpr std::string_view memory_route = "tensors";
+    static constexpr bool one_address_space = true;
+
+    explicit reaching_stream_communicator(sdp::thread_communicator inner, int together = 1 << 20)
+        : stream_communicator(inner)
+        , memory_(std::move(inner))
+        , together_(together)
+    {
+    }
+    [[nodiscard]] bool reaches(int other) const { return other / together_ == rank() / together_; }
+    [[nodiscard]] sdp::thread_segment share(std::size_t bytes) { return memory_.share(bytes); }
+    [[nodiscard]] marked_segment share_on_stream(std::size_t bytes, std::size_t) { return marked_segment(memory_.share(bytes)); }
+
+private:
+    sdp::thread_communicator memory_;
+    int together_;
+};
+static_assert(sdp::stream_peer_memory<reaching_stream_communicator> && !sdp::stream_peer_memory<stream_communicator>);
 
 } // namespace support

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 using namespace sdp::detail;
@@ -226,6 +227,97 @@ TEST_CASE_TEMPLATE("a sum runs in rank order, is divided once and rounded once",
             reduce_body<T, T> {}(job, t, thread, threads);
         REQUIRE(std::equal(tensor.begin(), tensor.end(), expected.begin(), same_bits<T>));
         REQUIRE(std::equal(buffer.begin(), buffer.end(), expected_buffer.begin(), same_bits<T>));
+    }
+}
+
+TEST_CASE_TEMPLATE(
+    "a sum in tensors of different layouts has the bits of one over packed elements", T, float, double, bf16_bits, f16_bits)
+{
+    std::mt19937_64 random(5);
+    for (int round = 0; round < 200; ++round) {
+        const std::uint16_t width = static_cast<std::uint16_t>(1U << (random() % (sizeof(T) == 8 ? 2 : sizeof(T) == 4 ? 3 : 4)));
+        const std::size_t k = 2 + random() % 7;
+        std::vector<row_shape> shapes;
+        std::vector<listed_run> runs;
+        std::vector<std::vector<std::uint64_t>> elements;
+        std::vector<tensor_side> sides(k);
+        std::uint64_t count = std::numeric_limits<std::uint64_t>::max();
+        for (std::size_t s = 0; s < k; ++s) {
+            const auto rows = random_rows(random, random() % 2 == 0, width);
+            const auto all = rows.elements();
+            const std::uint64_t first = random() % (all.size() / width) * width;
+            elements.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(first), all.end());
+            count = std::min(count, elements.back().size());
+            auto& shape = shapes.emplace_back(rows.shape);
+            shape.first_run = static_cast<std::uint32_t>(runs.size());
+            runs.insert(runs.end(), rows.runs.begin(), rows.runs.end());
+            const auto where = tile_from(rows, first, 0);
+            sides[s].start = where.start;
+            sides[s].within = where.within;
+            sides[s].shape = static_cast<std::uint32_t>(s);
+            sides[s].place = static_cast<std::uint32_t>(k - 1 - s);
+            sides[s].rank = static_cast<std::uint32_t>(s);
+            sides[s].written = random() % 3 != 0;
+        }
+        std::vector<std::vector<T>> tensors(k);
+        std::vector<void*> places(k);
+        std::vector<double> weights(k);
+        for (std::size_t s = 0; s < k; ++s) {
+            for (std::uint64_t i = 0; i <= elements[s].back(); ++i)
+                tensors[s].push_back(from_double<T>(std::ldexp(static_cast<double>(random() % 4096), -7) - 13));
+            places[sides[s].place] = tensors[s].data();
+            weights[s] = random() % 4 == 0 ? 0 : 0.25 * static_cast<double>(random() % 9);
+        }
+        const sum_group group {0, static_cast<std::uint32_t>(k), 0};
+        const class_scale scale {static_cast<double>(k), 1};
+        tile_job job;
+        job.shapes = shapes.data();
+        job.runs = runs.data();
+        job.groups = &group;
+        job.tensor_sides = sides.data();
+        job.places = places.data();
+        job.scales = &scale;
+        job.weights = round % 3 == 0 ? weights.data() : nullptr;
+        job.wide = round % 5 != 0;
+
+        // The same from a buffer.
+        std::vector<T> buffer(k * count), own(1);
+        std::vector<sum_side> packed(k);
+        for (std::size_t s = 0; s < k; ++s) {
+            for (std::uint64_t i = 0; i < count; ++i)
+                buffer[s * count + i] = tensors[s][elements[s][i]];
+            packed[s].at = s * count * sizeof(T);
+            packed[s].rank = static_cast<std::uint32_t>(s);
+            packed[s].written = sides[s].written;
+        }
+        auto there = job;
+        row_shape plain;
+        plain.per_row = plain.length = divider(std::numeric_limits<std::int32_t>::max());
+        there.shapes = &plain;
+        there.sides = packed.data();
+        there.buffer = reinterpret_cast<std::byte*>(buffer.data());
+        there.tensors[0] = own.data();
+        work_tile all;
+        all.count = static_cast<std::uint32_t>(count);
+        reduce_body<T, T> {}(there, all, 0, 1);
+        auto expected = tensors;
+        for (std::size_t s = 0; s < k; ++s)
+            for (std::uint64_t i = 0; i < count; ++i)
+                expected[s][elements[s][i]] = buffer[s * count + i];
+
+        // In two tiles.
+        const auto threads = static_cast<std::uint32_t>(1 + random() % 40);
+        const auto half = static_cast<std::uint32_t>(count / 2 / width * width);
+        for (const auto& [first, size] : {std::pair(0U, half), std::pair(half, all.count - half)}) {
+            work_tile t;
+            t.packed = first;
+            t.count = size;
+            t.width = width;
+            for (std::uint32_t thread = 0; thread < threads; ++thread)
+                tensor_sum_body<T, T> {}(job, t, thread, threads);
+        }
+        for (std::size_t s = 0; s < k; ++s)
+            REQUIRE(std::equal(tensors[s].begin(), tensors[s].end(), expected[s].begin(), same_bits<T>));
     }
 }
 

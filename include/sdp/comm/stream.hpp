@@ -18,7 +18,8 @@ namespace sdp {
 enum class tile_phase : std::uint8_t {
     pack, ///< gradients or values to the buffer
     pack_weighted, ///< the same, times the worker's weight: for sums of the transport
-    reduce, ///< sums
+    reduce, ///< sums of what has arrived
+    reduce_in_tensors, ///< sums of what lies in the tensors of several workers
     unpack, ///< from the buffer
     unpack_divided, ///< the same, divided: sums of the transport
     squares, ///< sums of squares of tensors, to the results
@@ -70,6 +71,40 @@ concept stream_exchange = communicator<C> && requires(C& c, std::span<const outg
         *&c.executor()
         } -> tile_executor;
     c.check();
+};
+
+/// A memory segment, in host memory, with marks in the workers' streams.
+///
+/// | expression          | result | meaning                                                                    |
+/// |---------------------|--------|----------------------------------------------------------------------------|
+/// | `s.mark(i)`         | void   | this worker's mark `i` stands behind what is on its stream now             |
+/// | `s.mark_host(i)`    | void   | the same, behind what is on the host's own stream now                      |
+/// | `s.follow(rank, i)` | void   | what comes on this worker's stream waits for that worker's mark            |
+///
+/// Semantics: none waits on the host. Who follows a mark has been told, through the memory, that it stands; it is set again
+/// only after all who were to follow it have said that they do.
+template <class S>
+concept stream_segment = memory_segment<S> && requires(S& s, int rank, std::size_t number)
+{
+    s.mark(number);
+    s.mark_host(number);
+    s.follow(rank, number);
+};
+
+/// Capability: tiles reach the tensors of other workers, so that owners sum there, without messages or copies.
+///
+/// | expression                        | result           | meaning                                                          |
+/// |-----------------------------------|------------------|------------------------------------------------------------------|
+/// | `c.share_on_stream(bytes, marks)` | a stream segment | every worker names its own sizes; in the order of `share`         |
+///
+/// Semantics: as of `peer_memory`, in one address space, which is about the host's memory *and* about that of tensors.
+template <class C>
+concept stream_peer_memory = stream_exchange<C> && peer_memory<C> && requires(C& c, std::size_t bytes, std::size_t marks)
+{
+    requires C::one_address_space;
+    {
+        c.share_on_stream(bytes, marks)
+        } -> stream_segment;
 };
 
 /// Capability: the transport's own all-reduce, on the stream.

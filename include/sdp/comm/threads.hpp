@@ -145,9 +145,9 @@ public:
 
 private:
     friend class thread_communicator;
-    thread_segment(std::shared_ptr<detail::thread_fabric> fabric, int rank, std::size_t bytes)
+    thread_segment(std::shared_ptr<detail::thread_fabric> fabric, int rank, std::size_t bytes, std::shared_ptr<void> keep)
         : fabric_(std::move(fabric))
-        , memory_(fabric_->open_memory(rank, bytes))
+        , memory_(fabric_->open_memory(rank, bytes, std::move(keep)))
         , rank_(rank)
     {
     }
@@ -181,7 +181,12 @@ public:
     static constexpr bool one_address_space = true;
     [[nodiscard]] bool reaches(int) const noexcept { return true; }
     /// The ranks open their segments in the same order; nobody waits for the others.
-    [[nodiscard]] thread_segment share(std::size_t bytes) const { return {fabric_, rank_, bytes}; }
+    /// @param bytes of this rank's own memory
+    /// @param keep something that the memory tells of: stays until all ranks have let go of the memory
+    [[nodiscard]] thread_segment share(std::size_t bytes, std::shared_ptr<void> keep = nullptr) const
+    {
+        return {fabric_, rank_, bytes, std::move(keep)};
+    }
 
     /// Ends the waits of the whole group; this rank is named as the cause.
     void abort() const noexcept { fabric_->abort(rank_); }

@@ -31,19 +31,36 @@ public:
 
     /// For frameworks that change it.
     void set_host_stream(cudaStream_t host) noexcept { host_ = host; }
+    [[nodiscard]] cudaStream_t host_stream() const noexcept { return host_; }
     [[nodiscard]] cudaStream_t stream() const noexcept { return side_.get(); }
 
-    [[nodiscard]] std::byte* allocate(std::size_t bytes) { return memory_.take(bytes); }
+    /// Whether the host's stream is being captured for a graph. What is put there joins it; nothing may wait or allocate.
+    [[nodiscard]] bool capturing() const { return cuda::capturing(host_); }
+    /// @throws sdp::cuda_error if the host's stream is being captured, before a call that would spoil it
+    void refuse_capture(const char* what) const
+    {
+        if (capturing())
+            throw cuda_error(detail::text(what, " cannot be captured for a CUDA graph; expected it before or after the capture"),
+                cudaErrorStreamCaptureUnsupported);
+    }
+
+    [[nodiscard]] std::byte* allocate(std::size_t bytes)
+    {
+        refuse_capture("allocating memory, as constructing a synchronizer does,");
+        return memory_.take(bytes);
+    }
     /// What comes after on the stream may use it.
     void release(const std::byte* memory) noexcept { memory_.give_back(memory); }
     /// From pageable memory, which CUDA copies aside before it returns.
     void write(std::byte* to, const void* from, std::size_t bytes)
     {
+        refuse_capture("a copy from host memory, as the first step and weighted ones make,");
         if (bytes > 0)
             check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, side_.get()), "cudaMemcpyAsync");
     }
     void read(void* to, const std::byte* from, std::size_t bytes)
     {
+        refuse_capture("reading numbers on the host");
         // A copy to pageable memory would wait for the stream as long as it takes. So the stream is waited for first.
         read_.record(side_.get());
         wait_(read_);

@@ -48,6 +48,9 @@ void run_tiles(tile_phase phase, const detail::tile_job& job, element_type type,
         case tile_phase::reduce:
             tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::reduce_body<T, W> {});
             break;
+        case tile_phase::reduce_in_tensors:
+            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::tensor_sum_body<T, W> {});
+            break;
         case tile_phase::unpack:
         case tile_phase::unpack_divided:
             tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::unpack_body<T, W> {phase == tile_phase::unpack_divided});

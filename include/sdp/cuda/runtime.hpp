@@ -43,6 +43,33 @@ namespace cuda {
         return cudaGetDeviceCount(&out) == cudaSuccess ? out : 0;
     }
 
+    /// Whether a stream is being captured for a graph, which the default stream never is.
+    [[nodiscard]] inline bool capturing(cudaStream_t stream)
+    {
+        if (stream == nullptr)
+            return false; // to ask would be an error while another is
+        auto status = cudaStreamCaptureStatusNone;
+        check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+        return status != cudaStreamCaptureStatusNone;
+    }
+
+    /// Lets the current device reach the memory of another; more than once does no harm.
+    /// @throws sdp::cuda_error naming the two devices
+    inline void enable_peer_access(int to)
+    {
+        const auto code = cudaDeviceEnablePeerAccess(to, 0);
+        if (code == cudaErrorPeerAccessAlreadyEnabled) {
+            static_cast<void>(cudaGetLastError()); // it is remembered as an error
+            return;
+        }
+        int from = -1;
+        cudaGetDevice(&from);
+        if (code != cudaSuccess)
+            throw cuda_error(detail::text("device ", from, " does not get at the memory of device ", to, ": ",
+                                 cudaGetErrorString(code), " (", cudaGetErrorName(code), ")"),
+                code);
+    }
+
     /// Has no timing, so that recording it costs least.
     class event {
     public:

@@ -1,28 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Workers that are threads of one process and share one CUDA device: how one device rehearses many workers.
+/// @brief Workers that are threads of one process, on one CUDA device or on several: how one device rehearses many workers.
 ///
-/// Each has a stream of its own. A message is one copy on the device, on the receiver's stream, behind the sender's work; threads
-/// meet only to tell each other where it lies, so the device is never waited for.
+/// Each has a stream of its own. Where all their devices reach each other's memory, owners sum in the trainers' tensors; streams
+/// wait for each other, and threads meet only to tell where tensors lie and that a mark stands. What goes in messages all the
+/// same is one copy on the device each, on the receiver's stream, behind the sender's work. The host never waits for a device.
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/comm/threads.hpp>
 #include <sdp/cuda/executor.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace sdp {
 
-/// One worker of a thread group, whose gradients lie on the current device. Models `communicator`, `abortable` and
-/// `stream_exchange`. Copies share one stream and belong to one thread.
+/// Host memory of the workers of a thread group, and events as marks. Models `stream_segment`.
+class cuda_thread_segment {
+public:
+    [[nodiscard]] std::byte* of(int rank) const noexcept
+    {
+        auto* const base = inner_.of(rank);
+        return base == nullptr ? nullptr : base + sizeof(header);
+    }
+    void notify() const noexcept { inner_.notify(); }
+    /// @throws what `thread_segment::wait` throws
+    template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
+    {
+        inner_.wait(rank, std::move(done), limit);
+    }
+
+    /// @throws sdp::cuda_error
+    void mark(std::size_t number) { (*marks_)[number].record(executor_->stream()); }
+    /// @throws sdp::cuda_error
+    void mark_host(std::size_t number) { (*marks_)[number].record(executor_->host_stream()); }
+    /// @throws sdp::cuda_error
+    void follow(int rank, std::size_t number) const
+    {
+        reinterpret_cast<const header*>(inner_.of(rank))->marks[number].hold_back(executor_->stream());
+    }
+
+private:
+    friend class cuda_thread_communicator;
+    /// In front of the memory. Written before anybody is told of a mark.
+    struct alignas(64) header {
+        const cuda::event* marks;
+    };
+    using events = std::vector<cuda::event>;
+
+    /// The events, and what owns them, stay until all workers have let go of the segment: nobody follows one that has gone.
+    cuda_thread_segment(const thread_communicator& group, std::size_t bytes, std::shared_ptr<events> marks,
+        std::shared_ptr<cuda::executor> executor)
+        : inner_(group.share(sizeof(header) + bytes, marks))
+        , marks_(std::move(marks))
+        , executor_(std::move(executor))
+    {
+        reinterpret_cast<header*>(inner_.of(group.rank()))->marks = marks_->data();
+    }
+
+    thread_segment inner_;
+    std::shared_ptr<events> marks_;
+    std::shared_ptr<cuda::executor> executor_;
+};
+
+/// One worker of a thread group, whose gradients lie on the device that is current where this is made. Models `communicator`,
+/// `abortable`, `stream_exchange` and `stream_peer_memory`. Copies share one stream and belong to one thread. The workers of a
+/// group make theirs in the same order.
 class cuda_thread_communicator {
 public:
     static constexpr memory_space space = memory_space::cuda;
+    static constexpr std::string_view memory_route = "device";
+    static constexpr bool one_address_space = true;
 
     /// @param group the worker's place among the threads
     /// @param host the stream that the worker's own kernels run on
@@ -42,90 +98,162 @@ public:
         return state_->group.exchange(tag, sends, receives);
     }
 
-    void exchange_on_stream(std::span<const outgoing> sends, std::span<const incoming> receives)
+    /// Whether the devices of all workers reach each other's memory: else gradients go in messages. The first call waits until
+    /// all workers have made their communicator.
+    /// @throws sdp::timeout_error naming a worker that has not
+    /// @throws sdp::cuda_error if a device that could be reached cannot
+    [[nodiscard]] bool reaches(int) const { return state_->all_reach(); }
+    [[nodiscard]] thread_segment share(std::size_t bytes) const { return state_->group.share(bytes); }
+    /// @param bytes of this worker's own host memory
+    /// @param marks that this worker sets
+    [[nodiscard]] cuda_thread_segment share_on_stream(std::size_t bytes, std::size_t marks)
     {
-        auto& s = *state_;
-        const auto stream = s.executor.stream();
-        s.ready.record(stream);
-        s.offers.resize(sends.size());
-        s.taken.resize(receives.size());
-        s.out.clear();
-        s.in.clear();
-        for (std::size_t i = 0; i < sends.size(); ++i) {
-            s.offers[i] = {sends[i].data, &s.ready};
-            s.out.push_back({sends[i].peer, &s.offers[i], sizeof(offer)});
-        }
-        for (std::size_t i = 0; i < receives.size(); ++i)
-            s.in.push_back({receives[i].peer, &s.taken[i], sizeof(offer)});
-        s.group.exchange(0, s.out, s.in).wait(s.limit);
-        for (std::size_t i = 0; i < receives.size(); ++i) {
-            s.taken[i].ready->hold_back(stream);
-            cuda::check(cudaMemcpyAsync(receives[i].data, s.taken[i].data, receives[i].bytes, cudaMemcpyDeviceToDevice, stream),
-                "cudaMemcpyAsync");
-        }
-        // The sender may not go on with its buffer before it is copied.
-        s.copied.record(stream);
-        const cuda::event* const mine = &s.copied;
-        s.done.resize(sends.size());
-        s.out.clear();
-        s.in.clear();
-        for (const auto& m : receives)
-            s.out.push_back({m.peer, &mine, sizeof mine});
-        for (std::size_t i = 0; i < sends.size(); ++i)
-            s.in.push_back({sends[i].peer, &s.done[i], sizeof mine});
-        s.group.exchange(0, s.out, s.in).wait(s.limit);
-        for (const auto* e : s.done)
-            e->hold_back(stream);
-        s.meet(sends, receives); // only then may the event be recorded again
+        return {state_->group, bytes, std::make_shared<std::vector<cuda::event>>(marks), state_->shared_executor()};
     }
 
-    [[nodiscard]] cuda::executor& executor() { return state_->executor; }
+    void exchange_on_stream(std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        state_->exchange(sends, receives);
+    }
+
+    [[nodiscard]] cuda::executor& executor() { return state_->executor(); }
     /// Errors of a device show in the next call.
-    void check() { cuda::check(cudaGetLastError(), "an earlier call"); }
+    /// @throws sdp::cuda_error for them, and where workers that a graph cannot wait for have a part in what is captured
+    void check()
+    {
+        cuda::check(cudaGetLastError(), "an earlier call");
+        if (size() > 1)
+            executor().refuse_capture("an exchange between threads");
+    }
     void abort() { state_->group.abort(); }
 
 private:
-    struct offer {
-        const void* data = nullptr;
-        const cuda::event* ready = nullptr;
-    };
-
-    struct state {
+    class state {
+    public:
         state(thread_communicator g, cudaStream_t host, std::chrono::milliseconds l)
             : group(std::move(g))
-            , limit(l)
-            , executor(host)
+            , limit_(l)
+            , kept_(std::make_shared<kept>(host))
+            , events_(group, sizeof(int), {kept_, &kept_->events}, shared_executor())
         {
+            int device = 0;
+            cuda::check(cudaGetDevice(&device), "cudaGetDevice");
+            device_at(group.rank()).store(device + 1, std::memory_order_release);
+            events_.notify();
         }
 
-        /// Returns when the senders have waited for what was copied from them.
-        void meet(std::span<const outgoing> sends, std::span<const incoming> receives)
+        [[nodiscard]] bool all_reach()
         {
-            static constexpr char here = 0;
-            out.clear();
-            in.clear();
-            nods.resize(receives.size());
-            for (const auto& m : sends)
-                out.push_back({m.peer, &here, 1});
+            if (!all_reach_)
+                all_reach_ = reach_all();
+            return *all_reach_;
+        }
+
+        void exchange(std::span<const outgoing> sends, std::span<const incoming> receives)
+        {
+            const auto stream = executor().stream();
+            events_.mark(ready);
+            offers_.resize(sends.size());
+            taken_.resize(receives.size());
+            out_.clear();
+            in_.clear();
+            for (std::size_t i = 0; i < sends.size(); ++i) {
+                offers_[i] = sends[i].data;
+                out_.push_back({sends[i].peer, &offers_[i], sizeof offers_[i]});
+            }
             for (std::size_t i = 0; i < receives.size(); ++i)
-                in.push_back({receives[i].peer, &nods[i], 1});
-            group.exchange(0, out, in).wait(limit);
+                in_.push_back({receives[i].peer, &taken_[i], sizeof taken_[i]});
+            group.exchange(0, out_, in_).wait(limit_);
+            for (std::size_t i = 0; i < receives.size(); ++i) {
+                events_.follow(receives[i].peer, ready);
+                cuda::check(cudaMemcpyAsync(receives[i].data, taken_[i], receives[i].bytes, cudaMemcpyDefault, stream),
+                    "cudaMemcpyAsync");
+            }
+            // The sender may not go on with its buffer before it is copied.
+            events_.mark(copied);
+            meet(receives, sends);
+            for (const auto& m : sends)
+                events_.follow(m.peer, copied);
+            meet(sends, receives); // only then may the marks be set again
         }
 
-        thread_communicator group;
-        std::chrono::milliseconds limit;
-        cuda::executor executor;
-        cuda::event ready, copied;
+        [[nodiscard]] cuda::executor& executor() noexcept { return kept_->executor; }
+        [[nodiscard]] std::shared_ptr<cuda::executor> shared_executor() const { return {kept_, &kept_->executor}; }
+
+        const thread_communicator group;
+
+    private:
+        /// What others may still use when this worker fails: its buffers and events stay until all workers have gone.
+        struct kept {
+            explicit kept(cudaStream_t host)
+                : executor(host)
+            {
+            }
+            cuda::executor executor;
+            std::vector<cuda::event> events = std::vector<cuda::event>(2);
+        };
+
+        static constexpr std::size_t ready = 0, copied = 1; ///< marks
+
+        /// One more than the number of the device that a worker is on; 0 while that is not known.
+        [[nodiscard]] std::atomic_ref<int> device_at(int rank) const noexcept
+        {
+            return std::atomic_ref(*reinterpret_cast<int*>(events_.of(rank)));
+        }
+
+        /// The same answer on all workers: each looks at all pairs of devices.
+        [[nodiscard]] bool reach_all() const
+        {
+            std::vector<int> devices;
+            for (int rank = 0; rank < group.size(); ++rank) {
+                const auto known
+                    = [&] { return events_.of(rank) != nullptr && device_at(rank).load(std::memory_order_acquire) != 0; };
+                if (!known())
+                    events_.wait(rank, known, limit_);
+                devices.push_back(device_at(rank).load(std::memory_order_acquire) - 1);
+            }
+            for (const int from : devices)
+                for (const int to : devices) {
+                    int can = 1;
+                    if (from != to)
+                        cuda::check(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
+                    if (can == 0)
+                        return false;
+                }
+            for (const int to : devices)
+                if (to != devices[static_cast<std::size_t>(group.rank())])
+                    cuda::enable_peer_access(to);
+            return true;
+        }
+
+        /// Nods to some peers, and returns when others have nodded.
+        template <class To, class From> void meet(std::span<const To> to, std::span<const From> from)
+        {
+            static constexpr char nod = 0;
+            out_.clear();
+            in_.clear();
+            nods_.resize(from.size());
+            for (const auto& m : to)
+                out_.push_back({m.peer, &nod, 1});
+            for (std::size_t i = 0; i < from.size(); ++i)
+                in_.push_back({from[i].peer, &nods_[i], 1});
+            group.exchange(0, out_, in_).wait(limit_);
+        }
+
+        std::chrono::milliseconds limit_;
+        std::shared_ptr<kept> kept_;
+        cuda_thread_segment events_; ///< for messages; its memory tells the worker's device
+        std::optional<bool> all_reach_;
         // Kept between calls so that a step allocates nothing.
-        std::vector<offer> offers, taken;
-        std::vector<const cuda::event*> done;
-        std::vector<char> nods;
-        std::vector<outgoing> out;
-        std::vector<incoming> in;
+        std::vector<const void*> offers_, taken_;
+        std::vector<char> nods_;
+        std::vector<outgoing> out_;
+        std::vector<incoming> in_;
     };
 
     std::shared_ptr<state> state_;
 };
 static_assert(stream_exchange<cuda_thread_communicator> && abortable<cuda_thread_communicator>);
+static_assert(stream_peer_memory<cuda_thread_communicator>);
 
 } // namespace sdp

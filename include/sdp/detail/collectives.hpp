@@ -19,7 +19,8 @@ namespace sdp::detail {
 inline constexpr exchange_tag gather_tag = max_exchange_tag;
 inline constexpr exchange_tag broadcast_tag = max_exchange_tag - 1;
 inline constexpr exchange_tag assemble_tag = max_exchange_tag - 2;
-inline constexpr exchange_tag first_control_tag = assemble_tag;
+inline constexpr exchange_tag layout_tag = max_exchange_tag - 3;
+inline constexpr exchange_tag first_control_tag = layout_tag;
 
 /// Keeps its lists of messages between calls, so that a step allocates nothing.
 template <communicator C> class control_star {

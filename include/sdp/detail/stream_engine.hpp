@@ -4,13 +4,15 @@
 /// @brief The engine for communicators on a stream: puts a bucket's whole way on the stream when it is launched.
 ///
 /// Packing, messages, sums, messages back, unpacking follow each other on one stream, so buffers are used again in that order and
-/// nobody waits on the host: `drain` makes the host's own stream wait for this one. After the first step it allocates nothing.
+/// nobody waits for the stream: `drain` makes the host's own stream wait for this one. Where tiles reach the tensors of others,
+/// sums are made there (`tensor_way`). After the first step it allocates nothing.
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/detail/bucket_store.hpp>
 #include <sdp/detail/exchange_engine.hpp>
 #include <sdp/detail/message_round.hpp>
 #include <sdp/detail/step_weights.hpp>
+#include <sdp/detail/tensor_way.hpp>
 #include <sdp/detail/tile_program.hpp>
 
 #include <cmath>
@@ -26,38 +28,38 @@ public:
     static constexpr bool contiguous_only = true;
     static constexpr std::size_t most_parameters = most_tensors / 2; ///< in a bucket: values may be of two tensors each
     static void check_type(element_type) noexcept { } ///< all are exchanged
+    static_assert(stream_peer_memory<C> || !peer_memory<C>, "on a stream, memory that peers reach has to hold tensors too");
 
+    /// Collective where tiles reach the tensors of other workers.
     /// @throws sdp::error for an option that has no meaning on a stream
     stream_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t>)
         : comm_(std::move(comm))
+        , lists_(comm_)
         , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
-              {.in_tensors = false, .pack_own = false})
+              {.in_tensors = in_tensors<C>(options), .pack_own = false})
+        , in_tensors_(comm_, store_, sent_, options)
         , program_(store_)
         , weights_(store_.plan(), options.normalizer)
         , round_(comm_, store_.peers(), sent_)
         , scales_(store_.plan().classes.size())
         , squares_(program_.square_results())
     {
-        store_.allocate([&](std::size_t bytes) { return allocate(bytes); });
-        job_.tiles = upload(program_.tiles());
-        job_.shapes = upload(program_.shapes());
-        job_.runs = upload(program_.runs());
-        job_.groups = upload(program_.groups());
-        job_.sides = upload(program_.sides());
-        job_.scales = scales_there_ = upload(scales_);
+        store_.allocate([&](std::size_t bytes) { return lists_.allocate(bytes); });
+        job_.tiles = lists_.upload(program_.tiles());
+        job_.shapes = lists_.upload(program_.shapes());
+        job_.runs = lists_.upload(program_.runs());
+        job_.groups = lists_.upload(program_.groups());
+        job_.sides = lists_.upload(program_.sides());
+        job_.scales = scales_there_ = lists_.upload(scales_);
         job_.rank = store_.plan().rank;
-        squares_there_ = reinterpret_cast<double*>(allocate(squares_.size() * sizeof(double)));
-        weights_there_ = reinterpret_cast<double*>(allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+        squares_there_ = reinterpret_cast<double*>(lists_.allocate(squares_.size() * sizeof(double)));
+        weights_there_
+            = reinterpret_cast<double*>(lists_.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
     }
 
     stream_engine(const stream_engine&) = delete;
     stream_engine& operator=(const stream_engine&) = delete;
-    ~stream_engine()
-    {
-        for (const auto* memory : memory_)
-            comm_.executor().release(memory);
-    }
 
     [[nodiscard]] const overlap_plan& plan() const noexcept { return store_.plan(); }
     [[nodiscard]] std::span<const bucket> buckets() const noexcept { return store_.buckets(); }
@@ -66,7 +68,7 @@ public:
     [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
     /// Nothing is left to be pushed.
     [[nodiscard]] static bool under_way() noexcept { return false; }
-    [[nodiscard]] std::vector<route_use> routes() const { return list_routes(store_.plan(), store_.routes(), ""); }
+    [[nodiscard]] std::vector<route_use> routes() const { return list_routes(store_.plan(), store_.routes(), in_tensors_.name); }
     [[nodiscard]] std::size_t buffer_bytes() const noexcept { return store_.buffer_bytes(); }
     [[nodiscard]] static std::byte* gradient_memory(std::size_t) noexcept { return nullptr; }
     [[nodiscard]] static bool must_be_shared(std::size_t) noexcept { return false; }
@@ -74,13 +76,15 @@ public:
     void begin_step(std::span<const double> weights)
     {
         launched_ = 0;
+        on_stream_ = false;
+        in_tensors_.begin_step();
         weights_.begin(weights);
         if (fresh_ || weighted_ || weights_.weighted()) {
             for (std::uint32_t i = 0; i < scales_.size(); ++i)
                 scales_[i] = {weights_.divisor(i), weights_.scale(i)};
-            write(scales_there_, std::span<const class_scale>(scales_));
+            lists_.write(scales_there_, std::span<const class_scale>(scales_));
             if (weights_.weighted())
-                write(weights_there_, weights);
+                lists_.write(weights_there_, weights);
         }
         fresh_ = false;
         weighted_ = weights_.weighted();
@@ -95,7 +99,11 @@ public:
         const auto& bucket = store_.buckets()[b];
         const auto& tiles = program_.of(b);
         comm_.check();
+        in_tensors_.launch(b);
+        if (!tiles.has_other_work())
+            return;
         comm_.executor().fence_in();
+        on_stream_ = true;
         aim_at_gradients(b);
         const auto type = bucket.type, wire = wire_type(type);
         run(tile_phase::pack, tiles.pack, type, wire);
@@ -133,7 +141,15 @@ public:
     void drain()
     {
         comm_.check();
-        comm_.executor().fence_out();
+        try {
+            in_tensors_.finish(job_, [this](element_type type) { return wire_type(type); });
+        } catch (...) {
+            in_tensors_.retract();
+            comm_.executor().fence_out();
+            throw;
+        }
+        if (on_stream_ || in_tensors_.concerned())
+            comm_.executor().fence_out();
     }
 
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
@@ -238,26 +254,6 @@ private:
         return store_.options().wire == wire_format::bf16 ? element_type::bf16 : element_type::f16;
     }
 
-    [[nodiscard]] std::byte* allocate(std::size_t bytes)
-    {
-        memory_.reserve(memory_.size() + 1); // so that nothing throws once there is memory
-        memory_.push_back(comm_.executor().allocate(bytes));
-        return memory_.back();
-    }
-
-    template <class T> [[nodiscard]] T* upload(const std::vector<T>& list)
-    {
-        if (list.empty())
-            return nullptr;
-        auto* const there = reinterpret_cast<T*>(allocate(list.size() * sizeof(T)));
-        write(there, std::span<const T>(list));
-        return there;
-    }
-    template <class T> void write(T* there, std::span<const T> from)
-    {
-        comm_.executor().write(reinterpret_cast<std::byte*>(there), from.data(), from.size_bytes());
-    }
-
     void aim(std::size_t number, const tensor_view& view)
     {
         job_.tensors[number] = view.data;
@@ -291,9 +287,10 @@ private:
     }
 
     C comm_;
-    std::vector<std::byte*> memory_; ///< of the executor's
+    stream_lists<C> lists_;
     traffic sent_;
     bucket_store store_;
+    tensor_way<C> in_tensors_;
     tile_program program_;
     step_weights weights_;
     message_round<C> round_;
@@ -305,6 +302,7 @@ private:
     tile_job job_; ///< what all launches share
     double own_weight_ = 1;
     bool fresh_ = true, weighted_ = false;
+    bool on_stream_ = false; ///< some bucket of the step is
     std::size_t launched_ = 0;
 };
 

@@ -115,10 +115,10 @@ public:
             limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
     }
 
-    /// This rank's part of the group's next memory. Does not wait for the others.
-    [[nodiscard]] std::shared_ptr<thread_memory> open_memory(int rank, std::size_t bytes)
+    /// This rank's part of the group's next memory. Does not wait for the others. `keep` goes with the memory.
+    [[nodiscard]] std::shared_ptr<thread_memory> open_memory(int rank, std::size_t bytes, std::shared_ptr<void> keep)
     {
-        return memories_.open(static_cast<std::size_t>(rank), bytes);
+        return memories_.open(static_cast<std::size_t>(rank), bytes, std::move(keep));
     }
 
     /// Says that something has changed in the memory of `rank`.

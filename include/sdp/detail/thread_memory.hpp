@@ -18,6 +18,7 @@ struct thread_memory {
     explicit thread_memory(std::size_t ranks)
         : own(ranks)
         , visible(ranks)
+        , kept(ranks)
     {
     }
 
@@ -27,6 +28,7 @@ struct thread_memory {
 
     std::vector<std::vector<line>> own;
     std::vector<std::atomic<std::byte*>> visible; ///< null until the rank has opened its part
+    std::vector<std::shared_ptr<void>> kept; ///< stay as long as the memory
     std::size_t opened = 0; ///< under the lock of who keeps them
 };
 
@@ -38,8 +40,8 @@ public:
     {
     }
 
-    /// A rank's part of its next one, zeros. Does not wait for the others.
-    [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes)
+    /// A rank's part of its next one, zeros. Does not wait for the others. `keep` goes with the memory.
+    [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes, std::shared_ptr<void> keep)
     {
         std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
         const std::lock_guard lock(mutex_);
@@ -49,6 +51,7 @@ public:
         auto out = at->second;
         auto& place = out->own[rank];
         place = std::move(mine);
+        out->kept[rank] = std::move(keep);
         out->visible[rank].store(place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
         if (++out->opened == opened_.size())
             unfinished_.erase(at); // from now on it lives as long as somebody holds it

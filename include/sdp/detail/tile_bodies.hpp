@@ -169,58 +169,103 @@ template <class T, class W> struct unpack_body {
     }
 };
 
-/// Sums the sides of a piece in rank order, divides once, and writes the mean to this worker's tensor and to the sides that get
-/// it.
+/// Sums some elements of all sides of a group in rank order, divides once, and writes the mean to the sides that get it.
+/// `read(side)` yields them as they would arrive, `write(side, mean)` puts back the mean, rounded as it would arrive.
+template <class T, class W, int width, class Side, class Read, class Write>
+SDP_HOST_DEVICE inline void sum_sides(const tile_job& job, const sum_group& group, const Side* sides, Read read, Write write)
+{
+    using S = typename sum_of<T>::type;
+    const class_scale& scale = job.scales[group.holder_class];
+    const S divisor = static_cast<S>(scale.divisor);
+    several<S, width> sum {};
+    bool first = true;
+    for (std::uint32_t s = 0; s < group.sides; ++s) {
+        S weight(1);
+        if (job.weights != nullptr) {
+            weight = static_cast<S>(job.weights[sides[s].rank] * scale.weight_scale);
+            if (weight == 0) // counts for nothing, not even as a NaN
+                continue;
+        }
+        const several<S, width> in = read(sides[s]);
+        for (int j = 0; j < width; ++j) {
+            const S x = job.weights != nullptr ? times(weight, in.of[j]) : in.of[j];
+            sum.of[j] = first ? x : plus(sum.of[j], x);
+        }
+        first = false;
+    }
+    several<W, width> mean;
+    for (int j = 0; j < width; ++j)
+        mean.of[j] = convert<W>(first ? S(0) : over(sum.of[j], divisor));
+    for (std::uint32_t s = 0; s < group.sides; ++s)
+        if (sides[s].written)
+            write(sides[s], mean);
+}
+
+/// Elements of a tensor, rounded as if they had travelled.
+template <class T, class W, int width>
+[[nodiscard]] SDP_HOST_DEVICE inline several<typename sum_of<T>::type, width> read_rounded(const T* from) noexcept
+{
+    using S = typename sum_of<T>::type;
+    const auto raw = several<T, width>::read(from);
+    several<S, width> out;
+    for (int j = 0; j < width; ++j)
+        out.of[j] = rounded<W>(convert<S>(raw.of[j]));
+    return out;
+}
+
+template <class To, class From, int width>
+[[nodiscard]] SDP_HOST_DEVICE inline several<To, width> converted(const several<From, width>& from) noexcept
+{
+    several<To, width> out;
+    for (int j = 0; j < width; ++j)
+        out.of[j] = convert<To>(from.of[j]);
+    return out;
+}
+
+/// Sums what lies in this worker's tensor and what has arrived in the buffer.
 template <class T, class W> struct reduce_body {
     SDP_HOST_DEVICE void operator()(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads) const
     {
         using S = typename sum_of<T>::type;
         T* const own = static_cast<T*>(job.tensors[t.tensor]);
         const sum_group& group = job.groups[t.group];
-        const sum_side* const sides = job.sides + group.first_side;
-        const class_scale& scale = job.scales[group.holder_class];
-        const S divisor = static_cast<S>(scale.divisor);
         for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const std::uint64_t at = place_of(job, t, i);
-            several<S, width> sum {};
-            bool first = true;
-            for (std::uint32_t s = 0; s < group.sides; ++s) {
-                S weight(1);
-                if (job.weights != nullptr) {
-                    weight = static_cast<S>(job.weights[sides[s].rank] * scale.weight_scale);
-                    if (weight == 0) // counts for nothing, not even as a NaN
-                        continue;
-                }
-                several<S, width> in;
-                if (sides[s].at == sum_side::own_tensor) {
-                    const auto raw = several<T, width>::read(own + at);
-                    for (int j = 0; j < width; ++j)
-                        in.of[j] = rounded<W>(convert<S>(raw.of[j]));
-                } else {
-                    const auto raw = several<W, width>::read(reinterpret_cast<const W*>(job.buffer + sides[s].at) + t.packed + i);
-                    for (int j = 0; j < width; ++j)
-                        in.of[j] = convert<S>(raw.of[j]);
-                }
-                for (int j = 0; j < width; ++j) {
-                    const S x = job.weights != nullptr ? times(weight, in.of[j]) : in.of[j];
-                    sum.of[j] = first ? x : plus(sum.of[j], x);
-                }
-                first = false;
-            }
-            several<T, width> mean;
-            several<W, width> packed;
-            for (int j = 0; j < width; ++j) {
-                packed.of[j] = convert<W>(first ? S(0) : over(sum.of[j], divisor));
-                mean.of[j] = convert<T>(convert<S>(packed.of[j]));
-            }
-            for (std::uint32_t s = 0; s < group.sides; ++s) {
-                if (!sides[s].written)
-                    continue;
-                if (sides[s].at == sum_side::own_tensor)
-                    mean.write(own + at);
-                else
-                    packed.write(reinterpret_cast<W*>(job.buffer + sides[s].at) + t.packed + i);
-            }
+            const auto arrived = [&](const sum_side& side) { return reinterpret_cast<W*>(job.buffer + side.at) + t.packed + i; };
+            sum_sides<T, W, width>(
+                job, group, job.sides + group.first_side,
+                [&](const sum_side& side) {
+                    if (side.at == sum_side::own_tensor)
+                        return read_rounded<T, W, width>(own + at);
+                    return converted<S>(several<W, width>::read(arrived(side)));
+                },
+                [&](const sum_side& side, const several<W, width>& mean) {
+                    if (side.at == sum_side::own_tensor)
+                        converted<T>(converted<S>(mean)).write(own + at);
+                    else
+                        mean.write(arrived(side));
+                });
+        });
+    }
+};
+
+/// Sums what lies in the tensors of all trainers, and leaves the mean there.
+template <class T, class W> struct tensor_sum_body {
+    SDP_HOST_DEVICE void operator()(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads) const
+    {
+        using S = typename sum_of<T>::type;
+        const sum_group& group = job.groups[t.group];
+        for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
+            const auto x = static_cast<std::uint32_t>(t.packed) + i;
+            const auto place = [&](const tensor_side& side) {
+                return static_cast<T*>(job.places[side.place]) + place_in(job, side.shape, side.start, side.within + x);
+            };
+            sum_sides<T, W, width>(
+                job, group, job.tensor_sides + group.first_side,
+                [&](const tensor_side& side) { return read_rounded<T, W, width>(place(side)); },
+                [&](const tensor_side& side, const several<W, width>& mean) {
+                    converted<T>(converted<S>(mean)).write(place(side));
+                });
         });
     }
 };

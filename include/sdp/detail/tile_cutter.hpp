@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Cuts pieces of a plan into tiles, and keeps the shapes that the tiles refer to.
+/// @brief Cuts pieces of a plan into tiles.
 
-#include <sdp/detail/tiles.hpp>
-#include <sdp/overlap/plan.hpp>
+#include <sdp/detail/tile_shapes.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
-#include <map>
-#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -19,6 +15,14 @@ namespace sdp::detail {
 struct tile_range {
     std::size_t first = 0, count = 0;
 };
+
+/// Elements that move at a time where all places are multiples of these numbers, or-ed.
+[[nodiscard]] inline std::uint32_t width_of(std::uint32_t widest, std::uint64_t places) noexcept
+{
+    while (widest > 1 && places % widest != 0)
+        widest /= 2;
+    return widest;
+}
 
 class tile_cutter {
 public:
@@ -40,150 +44,53 @@ public:
     {
         const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), packed_size));
         const std::size_t first = tiles_.size();
-        for (const auto& j : jobs)
-            cut(j, widest);
+        for (const auto& j : jobs) {
+            std::uint64_t done = 0;
+            shapes_.split(*plan_, *j.piece, [&](const shaped_rows& rows) {
+                cut(j, rows, j.packed + done, widest);
+                done += rows.count;
+            });
+        }
         return {first, tiles_.size() - first};
     }
 
     [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return tiles_; }
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_; }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return runs_; }
+    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_.shapes(); }
+    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return shapes_.runs(); }
 
 private:
-    /// How rows look, and what of them limits how many elements move at a time.
-    struct known_shape {
-        std::uint32_t number = 0;
-        std::uint64_t first = 0; ///< offset of the first run, if runs are alike
-        std::uint64_t alignment = 0; ///< offsets and lengths, or-ed
-        bool plain = false; ///< one run
-    };
-
-    static constexpr std::uint64_t most = std::uint64_t {1} << 30; ///< elements of a row that is walked as one
-
-    void cut(const job& j, std::uint32_t widest)
+    void cut(const job& j, const shaped_rows& rows, std::uint64_t packed, std::uint32_t widest)
     {
-        const auto& piece = *j.piece;
-        const auto runs = plan_->runs_of(piece);
-        const std::uint64_t per_row = plan_->patterns[piece.pattern].elements, size = plan_->size_of(piece);
-        const bool stretch = runs.size() == 1 && (piece.rows == 1 || runs[0].length == piece.stride);
-        if (stretch) {
-            cut_stretch(j, widest, piece.start + runs[0].offset, 0, size);
-        } else if (per_row >= most) {
-            std::uint64_t done = 0;
-            for (std::uint32_t row = 0; row < piece.rows; ++row)
-                for (const auto& run : runs) {
-                    cut_stretch(j, widest, piece.start + std::uint64_t {row} * piece.stride + run.offset, done, run.length);
-                    done += run.length;
-                }
-        } else {
-            const auto& shape = shape_of(piece);
-            for (std::uint64_t done = 0; done < size; done += tile_elements) {
-                work_tile t;
-                t.start = piece.start + done / per_row * piece.stride + shape.first;
-                t.within = static_cast<std::uint32_t>(done % per_row);
-                t.packed = j.packed + done;
-                t.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(tile_elements, size - done));
-                t.shape = shape.number;
-                add(j, t, widest, t.start | t.within | shape.alignment | (piece.rows > 1 ? piece.stride : 0));
-            }
+        for (std::uint64_t done = 0; done < rows.count; done += tile_elements) {
+            const auto count = std::min<std::uint64_t>(tile_elements, rows.count - done);
+            const auto part = shapes_.part(rows, done, count);
+            const auto width = width_of(widest, part.alignment | part.start | part.within | (packed + done) | j.others);
+            // Two tiles if the last elements do not fill what moves at a time.
+            const auto whole = count - count % width;
+            add(j, shapes_.part(rows, done, whole), packed + done, width);
+            add(j, shapes_.part(rows, done + whole, count - whole), packed + done + whole, 1);
         }
     }
 
-    void cut_stretch(const job& j, std::uint32_t widest, std::uint64_t start, std::uint64_t first, std::uint64_t size)
+    void add(const job& j, const shaped_rows& rows, std::uint64_t packed, std::uint32_t width)
     {
-        for (std::uint64_t done = 0; done < size; done += tile_elements) {
-            work_tile t;
-            t.start = start + done;
-            t.packed = j.packed + first + done;
-            t.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(tile_elements, size - done));
-            t.shape = plain_shape();
-            add(j, t, widest, t.start);
-        }
-    }
-
-    /// Adds a tile, or two if the last elements do not fill what moves at a time.
-    void add(const job& j, work_tile t, std::uint32_t widest, std::uint64_t alignment)
-    {
-        alignment |= t.packed | j.others;
-        std::uint32_t width = widest;
-        while (width > 1 && alignment % width != 0)
-            width /= 2;
+        if (rows.count == 0)
+            return;
+        work_tile t;
+        t.start = rows.start;
+        t.within = rows.within;
+        t.count = static_cast<std::uint32_t>(rows.count);
+        t.shape = rows.shape;
+        t.packed = packed;
         t.group = j.group;
         t.tensor = j.tensor;
         t.width = static_cast<std::uint16_t>(width);
-        const std::uint32_t rest = t.count % width;
-        const std::uint32_t whole = t.count - rest;
-        if (whole > 0) {
-            t.count = whole;
-            tiles_.push_back(t);
-        }
-        if (rest > 0) {
-            t.count = rest;
-            t.within += whole; // the row is found from there
-            if (t.shape == plain_) {
-                t.within = 0;
-                t.start += whole;
-            }
-            t.packed += whole;
-            t.width = 1;
-            tiles_.push_back(t);
-        }
+        tiles_.push_back(t);
     }
-
-    [[nodiscard]] std::uint32_t plain_shape()
-    {
-        if (plain_ == none) {
-            plain_ = static_cast<std::uint32_t>(shapes_.size());
-            row_shape s;
-            s.per_row = s.length = divider(std::numeric_limits<std::int32_t>::max());
-            shapes_.push_back(s);
-        }
-        return plain_;
-    }
-
-    [[nodiscard]] const known_shape& shape_of(const overlap_piece& piece)
-    {
-        const auto [at, fresh] = known_.try_emplace({piece.pattern, piece.stride});
-        if (!fresh)
-            return at->second;
-        auto& known = at->second;
-        known.number = static_cast<std::uint32_t>(shapes_.size());
-        const auto runs = plan_->runs_of(piece);
-        row_shape s;
-        s.per_row = divider(static_cast<std::uint32_t>(plan_->patterns[piece.pattern].elements));
-        s.row_step = piece.stride;
-        const std::uint64_t length = runs[0].length, step = runs.size() > 1 ? runs[1].offset - runs[0].offset : length;
-        bool alike = true;
-        for (std::size_t i = 0; i < runs.size(); ++i)
-            alike = alike && runs[i].length == length && runs[i].offset == runs[0].offset + i * step;
-        alike = alike && step - length <= std::numeric_limits<std::uint32_t>::max();
-        if (alike) {
-            s.length = divider(static_cast<std::uint32_t>(length));
-            s.gap = static_cast<std::uint32_t>(step - length);
-            known.first = runs[0].offset;
-            known.alignment = length | step;
-        } else {
-            s.first_run = static_cast<std::uint32_t>(runs_.size());
-            s.runs = static_cast<std::uint32_t>(runs.size());
-            std::uint64_t before = 0;
-            for (const auto& run : runs) {
-                runs_.push_back({run.offset, before});
-                before += run.length;
-                known.alignment |= run.offset | run.length;
-            }
-        }
-        shapes_.push_back(s);
-        return known;
-    }
-
-    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
 
     const overlap_plan* plan_;
     std::vector<work_tile> tiles_;
-    std::vector<row_shape> shapes_;
-    std::vector<listed_run> runs_;
-    std::uint32_t plain_ = none;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, known_shape> known_; ///< by pattern and stride
+    shape_list shapes_;
 };
 
 } // namespace sdp::detail

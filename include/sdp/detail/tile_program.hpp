@@ -29,6 +29,12 @@ public:
         range pack_values, unpack_values;
         std::vector<std::size_t> gradients; ///< parameters, by a tile's tensor
         std::vector<std::pair<std::size_t, std::size_t>> values; ///< parameter and slab, by a tile's tensor
+
+        /// Whether gradients are packed, summed or unpacked other than in the tensors of several workers.
+        [[nodiscard]] bool has_other_work() const noexcept
+        {
+            return pack.count + native.count + reduce.count + alone.count + unpack.count > 0;
+        }
     };
 
     /// The sums of squares of a piece that is owned here.
@@ -112,6 +118,8 @@ private:
                     native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.holder_class, tensor});
                     continue;
                 }
+                if (way == route::memory)
+                    continue; // summed in the tensors themselves
                 std::uint64_t out = 0;
                 if (way == route::swap) {
                     const auto peer = trainers[c.position == 0 ? 1 : 0];

@@ -53,7 +53,7 @@ struct listed_run {
 /// Elements of one piece. 40 bytes for up to `tile_elements` of them.
 struct work_tile {
     std::uint64_t start = 0; ///< where its first row begins in the tensor
-    std::uint64_t packed = 0; ///< where it begins among packed elements: in the buffer, or, of a sum, in the piece
+    std::uint64_t packed = 0; ///< where it begins among packed elements: in the buffer, or, of a sum, in what is summed
     std::uint32_t count = 0;
     std::uint32_t within = 0; ///< elements of its first row that come before it
     std::uint32_t shape = 0; ///< index into the shapes
@@ -78,6 +78,15 @@ struct sum_side {
     bool written = false; ///< gets the mean
 };
 
+/// One trainer's elements of a piece where they lie: in its own tensor, which the owner reaches.
+struct tensor_side {
+    std::uint64_t start = 0; ///< as of `shaped_rows`
+    std::uint32_t within = 0, shape = 0;
+    std::uint32_t place = 0; ///< index into the places of tensors
+    std::uint32_t rank = 0;
+    bool written = false; ///< gets the mean
+};
+
 /// The scale of the sums of one class in a step.
 struct class_scale {
     double divisor = 1; ///< 0 where nobody counts
@@ -94,6 +103,8 @@ struct tile_job {
     const listed_run* runs = nullptr;
     const sum_group* groups = nullptr;
     const sum_side* sides = nullptr;
+    const tensor_side* tensor_sides = nullptr; ///< instead, of sums in tensors
+    void* const* places = nullptr; ///< where those tensors lie
     const class_scale* scales = nullptr; ///< by class
     const double* weights = nullptr; ///< by rank; null for the plain mean
     std::byte* buffer = nullptr;
@@ -121,14 +132,14 @@ template <class F> void with_tile_types(element_type type, element_type wire, F 
         f(float {}, float {});
 }
 
-/// Where in the tensor the `i`-th element of a tile is.
-[[nodiscard]] SDP_HOST_DEVICE inline std::uint64_t place_of(const tile_job& job, const work_tile& t, std::uint32_t i) noexcept
+/// Where in a tensor the `x`-th element is of rows that begin at `start`.
+[[nodiscard]] SDP_HOST_DEVICE inline std::uint64_t place_in(
+    const tile_job& job, std::uint32_t shape, std::uint64_t start, std::uint32_t x) noexcept
 {
-    const row_shape& s = job.shapes[t.shape];
-    const std::uint32_t x = t.within + i;
+    const row_shape& s = job.shapes[shape];
     const std::uint32_t row = s.per_row(x);
     const std::uint32_t in_row = x - row * s.per_row.divisor;
-    const std::uint64_t start = t.start + std::uint64_t {row} * s.row_step;
+    start += std::uint64_t {row} * s.row_step;
     if (s.runs == 0)
         return start + in_row + std::uint64_t {s.length(in_row)} * s.gap;
     const listed_run* const runs = job.runs + s.first_run;
@@ -138,6 +149,12 @@ template <class F> void with_tile_types(element_type type, element_type wire, F 
         (runs[middle].before <= in_row ? low : high) = middle;
     }
     return start + runs[low].offset + (in_row - runs[low].before);
+}
+
+/// Where in the tensor the `i`-th element of a tile is.
+[[nodiscard]] SDP_HOST_DEVICE inline std::uint64_t place_of(const tile_job& job, const work_tile& t, std::uint32_t i) noexcept
+{
+    return place_in(job, t.shape, t.start, t.within + i);
 }
 
 } // namespace sdp::detail

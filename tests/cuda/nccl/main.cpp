@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief One rank of an NCCL group that runs the oracle's scenarios: `nccl_oracle <rank> <ranks> <file for the id> [scenarios]`.
+/// @brief One rank of an NCCL group that runs the oracle's scenarios, and a captured step: `nccl_oracle <rank> <ranks> <file for
+/// the id> [scenarios]`.
 ///
 /// Rank 0 writes the group's id to the file, the others wait for it. NCCL refuses two ranks on one device unless it takes them
 /// for different hosts: give each process an NCCL_HOSTID of its own.
 
+#include <cuda/captured_step.hpp>
 #include <cuda/managed_tensors.hpp>
 #include <oracle/run_scenario.hpp>
 
@@ -42,8 +44,17 @@ ncclUniqueId meet(int rank, const std::string& file)
 int run(int rank, int size, const std::string& file, std::uint64_t scenarios)
 {
     auto comm = sdp::nccl_communicator::create(meet(rank, file), rank, size, nullptr, {.timeout = std::chrono::minutes(2)});
-    const support::managed_tensors managed;
     std::uint64_t ran = 0, compared = 0, failures = 0;
+    {
+        const sdp::cuda::stream stream;
+        comm.executor().set_host_stream(stream.get());
+        if (const auto flaw = support::flaw_of_captured_step(comm, stream.get()); !flaw.empty()) {
+            std::fprintf(stderr, "a captured step: %s\n", flaw.c_str());
+            ++failures;
+        }
+        comm.executor().set_host_stream(nullptr);
+    }
+    const support::managed_tensors managed;
     for (std::uint64_t seed = 11'000'001; ran < scenarios; ++seed) {
         auto s = oracle::random_scenario(seed, size);
         support::fit_for_stream(s);
