@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The partition that the command line names, as one partition policy.
+/// @brief The partition and the masking regime that the command line names, as one policy and one regime.
 ///
-/// A policy is only a function from a model and a world size to an assignment, so a choice at run time is a policy too,
-/// and the training loop is instantiated once instead of once per policy.
+/// A policy is only a function from a model and a world size to an assignment, and a regime two functions of a unit's holders.
+/// So a choice at run time is a policy or a regime too, and the training loop is instantiated once instead of once for each.
 
 #include "options.hpp"
 #include "task.hpp"
 
+#include <sdp/masking/regime.hpp>
 #include <sdp/partition/block.hpp>
 #include <sdp/partition/neuron.hpp>
 #include <sdp/partition/policy.hpp>
@@ -65,6 +66,18 @@ struct chosen_partition {
         return std::visit([&](const auto& p) { return p(m, world); }, policy);
     }
 };
+
+struct chosen_masking {
+    masking_kind kind = masking_kind::forward;
+
+    static constexpr bool by_holders_alone = true;
+    [[nodiscard]] sdp::rank_set stored_by(const sdp::unit_view& unit) const
+    {
+        return kind == masking_kind::backward ? sdp::rank_set::all(unit.world) : unit.holders;
+    }
+    [[nodiscard]] sdp::rank_set trained_by(const sdp::unit_view& unit) const { return unit.holders; }
+};
+static_assert(sdp::masking_regime<chosen_masking>);
 
 /// An assignment that is known already, for another model of the same blocks and groups.
 struct known_assignment {

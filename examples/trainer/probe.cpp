@@ -5,8 +5,7 @@
 #include "weights.hpp"
 
 #include <sdp/adapters/torch.hpp>
-#include <sdp/masking/backward.hpp>
-#include <sdp/masking/forward.hpp>
+#include <sdp/masking/regime.hpp>
 
 #include <ATen/ATen.h>
 
@@ -114,11 +113,8 @@ alignment probe(const options& o, const task& t, const weights& full, const weig
     constexpr int draws = 8;
     mean to_full, pairwise;
     squared_expectation difference, whole;
-    const auto residents = [&](const sdp::model& m, const sdp::assignment& a) {
-        return o.partition != partition_kind::none && o.masking == masking_kind::backward
-            ? sdp::residency(m, a, sdp::backward_masking {})
-            : sdp::residency(m, a, sdp::forward_masking {});
-    };
+    const auto residents
+        = [&](const sdp::model& m, const sdp::assignment& a) { return sdp::residency(m, a, chosen_masking {o.masking}); };
     for (int draw = 0; draw < draws; ++draw) {
         auto drawn = o;
         drawn.seed += 1000 * static_cast<std::uint64_t>(draw); // the first draw is the run's own masks

@@ -44,8 +44,7 @@ private:
 }
 
 /// Trains one worker for the steps of the options, on its own. The report has this worker alone and no losses.
-template <sdp::masking_regime Masking, sdp::communicator Communicator>
-run_report rehearse(const job& work, Masking masking, Communicator comm)
+template <sdp::communicator Communicator> run_report rehearse(const job& work, Communicator comm)
 {
     const auto& o = work.o;
     const auto& what = *work.what;
@@ -54,13 +53,14 @@ run_report rehearse(const job& work, Masking masking, Communicator comm)
     at::set_num_threads(o.threads);
 
     const auto holders = chosen_partition(o, what)(m, world);
-    const sdp::residency residents(m, holders, masking);
+    const sdp::residency residents(m, holders, chosen_masking {o.masking});
     // Not the composed type, which makes sure that all ranks agree: there is nobody to ask.
     sdp::synchronizer<Communicator> net(m, residents, comm, synchronization(o));
     const auto* const s = what.statistics();
     const auto statistics = s == nullptr
         ? std::optional<sdp::subnetwork>()
-        : std::optional<sdp::subnetwork>(std::in_place, *s, sdp::residency(*s, holders, masking), rank, sdp::value_layout::split);
+        : std::optional<sdp::subnetwork>(
+            std::in_place, *s, sdp::residency(*s, holders, chosen_masking {o.masking}), rank, sdp::value_layout::split);
     const auto owned = net.owned();
     learner me(o, what, net.subnetwork(), statistics ? &*statistics : nullptr,
         o.owner_update ? std::optional(std::span(owned)) : std::nullopt);
@@ -117,20 +117,13 @@ run_report rehearse(const job& work, Masking masking, Communicator comm)
     if (!with.empty() && !without.empty())
         out.step_with_and_without.emplace(median(with), median(without));
     mine.rank = static_cast<std::uint64_t>(rank);
-    mine.bytes_sent_formula = formula(o, m, holders, masking, rank);
+    mine.bytes_sent_formula = formula(o, m, holders, rank, o.masking);
     out.world = world;
     out.item = what.item();
     out.spectral_gap = sdp::spectral_gap(holders);
     out.workers = {mine};
     describe_dense(o, m, world, out);
     return out;
-}
-
-template <sdp::communicator Communicator> run_report rehearse(const job& work, Communicator comm)
-{
-    if (work.o.masking == masking_kind::backward)
-        return rehearse(work, sdp::backward_masking {}, comm);
-    return rehearse(work, sdp::forward_masking {}, comm);
 }
 
 } // namespace trainer

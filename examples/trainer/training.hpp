@@ -17,8 +17,6 @@
 #include <sdp/connectivity.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/diagnostics.hpp>
-#include <sdp/masking/backward.hpp>
-#include <sdp/masking/forward.hpp>
 
 #include <ATen/Parallel.h>
 
@@ -60,11 +58,11 @@ template <class Net> std::vector<worker_report> gather(Net& net, worker_report m
 }
 
 /// Bytes that a worker sends per step, by formula.
-template <class Masking>
-std::uint64_t formula(const options& o, const sdp::model& m, const sdp::assignment& holders, Masking masking, int rank)
+inline std::uint64_t formula(
+    const options& o, const sdp::model& m, const sdp::assignment& holders, int rank, masking_kind masking)
 {
     const auto s = synchronization(o);
-    return sdp::bytes_per_step(m, sdp::residency(m, holders, masking), rank, s.update, s.wire);
+    return sdp::bytes_per_step(m, sdp::residency(m, holders, chosen_masking {masking}), rank, s.update, s.wire);
 }
 
 /// What plain data parallelism would keep and send.
@@ -82,7 +80,7 @@ inline void describe_dense(const options& o, const sdp::model& m, int world, run
     out.dense_maskable = state(out.maskable_parameters);
     for (int rank = 0; rank < world; ++rank)
         out.dense_bytes_sent
-            = std::max(out.dense_bytes_sent, formula(dense, m, sdp::pinned {}(m, world), sdp::forward_masking {}, rank));
+            = std::max(out.dense_bytes_sent, formula(dense, m, sdp::pinned {}(m, world), rank, masking_kind::forward));
 }
 
 /// Adds up where the time of a worker goes, if asked to.
@@ -113,9 +111,9 @@ private:
 
 /// Statistics of the units, such as a batch norm's: each worker keeps those of what it stores; for an evaluation they are
 /// averaged over the workers that train the unit.
-template <class Masking, class Communicator> class shared_statistics {
+template <class Communicator> class shared_statistics {
 public:
-    shared_statistics(const task& t, const sdp::assignment& holders, Masking masking, Communicator& comm)
+    shared_statistics(const task& t, const sdp::assignment& holders, chosen_masking masking, Communicator& comm)
         : task_(t)
         , net_(*t.statistics(), known_assignment {&holders}, masking, comm, {.layout = sdp::value_layout::split})
     {
@@ -147,7 +145,7 @@ public:
 private:
     const task& task_;
     const weights* mine_ = nullptr;
-    sdp::data_parallel<known_assignment, Masking, Communicator> net_;
+    sdp::data_parallel<known_assignment, chosen_masking, Communicator> net_;
 };
 
 /// Forward and backward on all micro-batches of a step. Only the last one's gradients are final. Returns the mean loss.
@@ -170,8 +168,7 @@ template <class Net, class Pass> double accumulate(Net& net, const options& o, c
 }
 
 /// Runs one worker from start to end. Collective. The report is complete at rank 0.
-template <sdp::masking_regime Masking, sdp::communicator Communicator>
-run_report train(const job& work, Masking masking, Communicator comm)
+template <sdp::communicator Communicator> run_report train(const job& work, Communicator comm)
 {
     using clock = std::chrono::steady_clock;
     const auto& o = work.o;
@@ -179,11 +176,12 @@ run_report train(const job& work, Masking masking, Communicator comm)
     const auto& m = what.model();
     const int rank = comm.rank(), world = comm.size();
     const bool reports = rank == 0;
+    const chosen_masking masking {o.masking};
     at::set_num_threads(o.threads); // of this worker; one by default: a core each, and sums in one order
 
-    sdp::data_parallel<chosen_partition, Masking, Communicator> net(
+    sdp::data_parallel<chosen_partition, chosen_masking, Communicator> net(
         m, chosen_partition(o, what), masking, comm, synchronization(o));
-    std::optional<shared_statistics<Masking, Communicator>> statistics;
+    std::optional<shared_statistics<Communicator>> statistics;
     if (what.statistics() != nullptr)
         statistics.emplace(what, net.holders(), masking, comm);
     const auto owned = net.owned();
@@ -301,21 +299,13 @@ run_report train(const job& work, Masking masking, Communicator comm)
     }
 
     mine.rank = static_cast<std::uint64_t>(rank);
-    mine.bytes_sent_formula = formula(o, m, net.holders(), masking, rank);
+    mine.bytes_sent_formula = formula(o, m, net.holders(), rank, o.masking);
     out.world = world;
     out.item = what.item();
     out.spectral_gap = sdp::spectral_gap(net.holders());
     out.workers = gather(net, mine);
     describe_dense(o, m, world, out);
     return out;
-}
-
-/// The same with the regime that the options name.
-template <sdp::communicator Communicator> run_report train(const job& work, Communicator comm)
-{
-    if (work.o.masking == masking_kind::backward)
-        return train(work, sdp::backward_masking {}, comm);
-    return train(work, sdp::forward_masking {}, comm);
 }
 
 } // namespace trainer
