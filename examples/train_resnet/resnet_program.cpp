@@ -60,7 +60,7 @@ namespace {
 void resnet_program::add_options(CLI::App& app, options& o)
 {
     o.optimizer = optimizer_kind::sgd;
-    o.learning_rate = 0.05;
+    o.learning_rate = 0.1;
     o.weight_decay = 5e-4;
     o.clip = 0;
     o.batch = 32;

@@ -90,7 +90,8 @@ TEST_CASE("backward masking computes the full model's loss, and its gradients wh
             for (const bool checkpoint : {false, true}) {
                 const auto mine = view(d.model, a, true, rank), of_statistics = view(d.statistics, a, true, rank);
                 const auto local = cut(full, mine, true), kept = cut(before, of_statistics, false);
-                const auto loss = resnet(d, local, kept, {.checkpoint = checkpoint, .training = true}).loss(b);
+                resnet net(d, local, kept, {.checkpoint = checkpoint, .training = true}); // lives until the backward pass
+                const auto loss = net.loss(b);
                 CHECK(loss.item<double>() == doctest::Approx(expected.item<double>()).epsilon(1e-12));
                 loss.backward();
                 check_gradients(d, local, full, mine);
