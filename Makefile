@@ -9,7 +9,7 @@ core := $(tools) librange-v3-dev doctest-dev
 mpi := libboost-mpi-dev libopenmpi-dev openmpi-bin
 # Reference BLAS trains ten times slower, and libopenblas0-serial computes wrong products when several threads use it.
 torch := libtorch-dev libopenblas0-openmp
-trainer := $(torch) libcli11-dev nlohmann-json3-dev
+trainer := $(torch) libcli11-dev nlohmann-json3-dev zlib1g-dev dataset-fashion-mnist
 # A contender of the benchmarks.
 gloo := libgloo-dev
 
