@@ -9,7 +9,8 @@ core := $(tools) librange-v3-dev doctest-dev
 mpi := libboost-mpi-dev libopenmpi-dev openmpi-bin
 # Reference BLAS trains ten times slower, and libopenblas0-serial computes wrong products when several threads use it.
 torch := libtorch-dev libopenblas0-openmp
-trainer := $(torch) libcli11-dev nlohmann-json3-dev zlib1g-dev dataset-fashion-mnist
+trainer := $(torch) libcli11-dev nlohmann-json3-dev
+study := $(trainer) zlib1g-dev dataset-fashion-mnist python3 python3-matplotlib
 # A contender of the benchmarks.
 gloo := libgloo-dev
 
@@ -21,7 +22,7 @@ cmake --build --preset $(1) -j $(JOBS)
 ctest --preset $(1) -j $(JOBS)
 endef
 
-.PHONY: help test nightly dev asan tsan clang bench performance quickstart docs
+.PHONY: help test nightly dev asan tsan clang bench performance quickstart study docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
@@ -33,13 +34,14 @@ help:
 	@echo "make dev | asan | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
 	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
+	@echo "make study       what SDP does to the loss: runs PLAN (cpu; also smoke, memory, gpu, memory-gpu), prints its tables"
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
 nightly: test tsan
 
 dev:
-	@$(call install,$(core) $(mpi) $(trainer) doxygen)
+	@$(call install,$(core) $(mpi) $(study) doxygen)
 	$(call run_tests,dev)
 
 asan:
@@ -68,6 +70,14 @@ performance:
 quickstart:
 	@$(call install,$(tools) librange-v3-dev $(mpi) $(trainer) dict-gcide gnuplot-nox)
 	examples/quickstart.sh
+
+PLAN ?= cpu
+study:
+	@$(call install,$(tools) librange-v3-dev $(mpi) $(study) dict-gcide)
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target train_llama train_resnet
+	/usr/bin/python3 examples/study/study.py --plan $(PLAN) --build build/release
+	/usr/bin/python3 examples/study/report.py build/study/$(PLAN).jsonl --plots build/study
 
 docs:
 	@$(call install,$(core) doxygen)
