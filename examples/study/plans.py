@@ -141,8 +141,9 @@ def cpu():
     seeds = (1, 2, 3)
     out = []
     for family in (text, images):
-        out += dense(family, seeds)
-        out += grid(family, (0.5,), seeds) + grid(family, (0.25, 0.75), seeds)
+        out += dense(family, seeds) + grid(family, (0.5,), seeds)
+    for family in (text, images):
+        out += grid(family, (0.25, 0.75), seeds)
     for family in (text, images):
         out += baselines(family, seeds, (0.5,)) + alignment(family, (0.25, 0.5, 0.75)) + stragglers(family)
     out += switches(text, seeds)
