@@ -86,7 +86,8 @@ llama::llama(const llama_description& d, const weights& stored, const network_se
     head_ = whole(d.model, stored, ids.head);
     for (const auto& l : ids.layers) {
         layer out;
-        out.scale = d.model[l.q].maskable() ? settings.branch_scale : 1; // a pinned layer is never absent
+        out.pinned = !d.model[l.q].maskable();
+        out.scale = out.pinned ? 1 : settings.branch_scale; // a pinned layer is never absent
         out.attention_norm = whole(d.model, stored, l.attention_norm);
         out.ffn_norm = whole(d.model, stored, l.ffn_norm);
         for (std::size_t i = 0; i < stored[sdp::index_of(l.q)].size(); ++i)
@@ -178,15 +179,15 @@ at::Tensor llama::logits(const at::Tensor& tokens) const
     const mixed_precision mixed(settings_.compute, settings_.device);
     const auto pass = drops_.pass();
     auto x = at::embedding(embedding_, tokens.to(embedding_.device()));
-    const auto add = [&](std::uint64_t branch, const auto& f) {
-        if (!drops_.skips(branch))
+    const auto add = [&](std::size_t layer, std::uint64_t branch, const auto& f) {
+        if (layers_[layer].pinned || !drops_.skips(branch))
             x = x + (settings_.checkpoint ? recompute(f, x, settings_.compute, settings_.device) : f(x));
     };
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         if (!layers_[i].attention.empty())
-            add(2 * i, [this, i, pass](const at::Tensor& in) { return attention_branch(i, pass, in); });
+            add(i, 2 * i, [this, i, pass](const at::Tensor& in) { return attention_branch(i, pass, in); });
         if (!layers_[i].ffn.empty())
-            add(2 * i + 1, [this, i, pass](const at::Tensor& in) { return ffn_branch(i, pass, in); });
+            add(i, 2 * i + 1, [this, i, pass](const at::Tensor& in) { return ffn_branch(i, pass, in); });
     }
     return at::linear(rms_norm(x, final_norm_), head_);
 }

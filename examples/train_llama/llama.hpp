@@ -73,6 +73,7 @@ private:
         at::Tensor attention_norm, ffn_norm;
         std::vector<attention_part> attention; ///< empty: the branch is absent
         std::vector<ffn_part> ffn;
+        bool pinned = false;
         double scale = 1; ///< of what the branches add
     };
 
