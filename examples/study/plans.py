@@ -17,8 +17,8 @@ def work_factor(masking, coverage):
 class Family:
     """A model and its data: the options that all of its runs have in common."""
 
-    def __init__(self, name, program, options, steps, batch, unit):
-        self.name, self.program, self.options, self.steps, self.unit = name, program, options, steps, unit
+    def __init__(self, name, program, options, steps, batch):
+        self.name, self.program, self.options, self.steps = name, program, options, steps
         self.batch = batch  # of all workers together, so that the number of workers changes nothing else
 
     def run(self, axis, seed=1, workers=8, variant=None, coverage=1, budget="equal", **more):
@@ -36,6 +36,8 @@ class Family:
         options.update(extra)
         options.update({"--workers": workers, "--batch": self.batch // workers, "--steps": steps, "--seed": seed})
         options.setdefault("--eval-every", 0)
+        if "--eval-batches" in options:  # batches of a worker's size: the same samples whatever the number of workers
+            options["--eval-batches"] = options["--eval-batches"] * workers // 8
         return {
             "family": self.name, "program": self.program, "axis": axis, "variant": " ".join(variant) if variant else "dense",
             "coverage": coverage, "budget": budget, "workers": workers, "seed": seed, "extra": extra, "options": options,
@@ -60,6 +62,8 @@ def baselines(family, seeds, coverages=(0.25, 0.5)):
                     family.run("baseline", seed, coverage=c, stochastic_depth=1 - c),
                     family.run("baseline", seed, coverage=c, budget="flops", stochastic_depth=1 - c, factor=1 / c)]
             for part in ("neuron", "block"):
+                if family.name.startswith("resnet") and part == "block" and c < 0.5:
+                    continue  # a stage keeps one block at least, which is half of them
                 out += [family.run("baseline", seed, coverage=c, shrink=part),
                         family.run("baseline", seed, coverage=c, budget="flops", shrink=part, factor=1 / c)]
         out.append(family.run("baseline", seed, shrink="pinned"))
@@ -98,26 +102,26 @@ def alignment(family, coverages, seed=1):
 
 def stragglers(family, seed=1):
     """Two workers, so that each has a core of two."""
-    out = [family.run("straggler", seed, 2, breakdown=True)]
+    out = [family.run("straggler", seed, 2, breakdown=True, no_overlap=True)]
     for unbalanced in (False, True):
         more = {"unbalanced": True} if unbalanced else {}
-        out.append(family.run("straggler", seed, 2, ("block", "forward"), 0.5, breakdown=True, **more))
+        out.append(family.run("straggler", seed, 2, ("block", "forward"), 0.5, breakdown=True, no_overlap=True, **more))
     for run in out:
         run["options"]["--steps"] = min(run["options"]["--steps"], 60)
     return out
 
 
 def llama(steps=250, batch=32, **options):
-    base = {"--data": "{text}", "--layers": 5, "--hidden": 128, "--heads": 4, "--ffn": 344, "--seq": 64, "--lr": 2e-3,
+    base = {"--data": "{text}", "--layers": 4, "--hidden": 128, "--heads": 4, "--ffn": 512, "--seq": 64, "--lr": 2e-3,
             "--eval-batches": 64}
     base.update({"--" + k.replace("_", "-"): v for k, v in options.items()})
-    return Family("llama", "train_llama", base, steps, batch, "nats per byte")
+    return Family("llama", "train_llama", base, steps, batch)
 
 
 def resnet(steps=150, batch=128, **options):
     base = {"--data": "{images}", "--width": 8, "--lr": 0.1, "--bn": "recalibrate", "--eval-batches": 100}
     base.update({"--" + k.replace("_", "-"): v for k, v in options.items()})
-    return Family("resnet", "train_resnet", base, steps, batch, "nats per image")
+    return Family("resnet", "train_resnet", base, steps, batch)
 
 
 def smoke():
@@ -146,7 +150,7 @@ def cpu():
         out += grid(family, (0.25, 0.75), seeds)
     for family in (text, images):
         out += baselines(family, seeds, (0.5,)) + alignment(family, (0.25, 0.5, 0.75)) + stragglers(family)
-    out += switches(text, seeds)
+    out += dense(text, seeds, 4) + switches(text, seeds)
     out += [images.run("switch", s, variant=v, coverage=0.5, **more) for s in seeds for v in (VARIANTS[0], VARIANTS[1])
             for more in ({"rescale": "train"}, {"rescale": "eval"}, {"pin": "ends"}, {"bn": "batch"}, {"bn": "running"})]
     for family in (text, images):

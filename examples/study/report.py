@@ -24,6 +24,7 @@ import plans
 T_LIMIT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 COLOURS = {"block forward": "#0072b2", "neuron forward": "#d55e00", "block backward": "#56b4e9", "neuron backward": "#e69f00",
            "dense": "#000000"}
+UNIT_COUNTS = {"block": 8, "neuron": 512}  # of the small models: residual branches; neurons of the largest group
 UNITS = {"llama": "nats per byte", "resnet": "nats per image"}
 
 
@@ -123,7 +124,7 @@ def cost_table(data, family):
         rows.append([name_of(line), f"{share_of(line):.0f}", mib(r["value_bytes"] + r["gradient_bytes"] + r["optimizer_bytes"]),
                      mib(r["activation_peak_bytes"]), mib(r["peak_bytes"]), mib(r["bytes_sent_per_step"]),
                      f"{r['spectral_gap']:.3f}", f"{r['final_heldout_loss']:.3f}"])
-    return table(["method", "held of what can be split, %", "values + gradients + optimizer, MiB", "activations, MiB", "peak, MiB",
+    return table(["method", "held of what can be split, %", "values + gradients + optimizer, MiB", "in a pass beyond the state, MiB", "peak, MiB",
                   "sent per step, MiB", "spectral gap", "loss, seed 1"], rows)
 
 
@@ -135,35 +136,45 @@ def name_of(line):
 
 
 def extras_table(data, family, axis):
-    dense = data.losses(data.dense(family))
     lines = data.pick(family=family, axis=axis)
     if not lines:
         return "Not run."
-    reference = by(data.pick(family=family, axis="coverage", workers=8), lambda l: (l["variant"], l["coverage"], l["budget"]))
+    reference = by(data.pick(family=family, axis="coverage"), lambda l: (l["variant"], l["coverage"], l["budget"], l["workers"]))
     rows = []
     for key, group in by(lines, lambda l: (name_of(l), l["workers"], l["budget"])).items():
         ours, first = data.losses(group), group[0]
-        plain = data.losses(reference.get((first["variant"], first["coverage"], first["budget"]), []))
+        plain = data.losses(reference.get((first["variant"], first["coverage"], first["budget"], key[1]), []))
+        dense = data.losses(data.pick(family=family, axis="dense", workers=key[1]))
         accuracy = accuracy_of(group)
         rows.append([key[0] + ("" if key[1] == 8 else f", N = {key[1]}"), "equal steps" if key[2] == "equal" else "equal FLOPs",
                      text(list(ours.values())), difference(ours, dense), difference(ours, plain) if plain else "", accuracy])
-    header = ["method", "budget", "held-out loss", "less plain data parallelism", "less the same without the switch", "accuracy, %"]
+    header = ["method", "budget", "held-out loss", "less plain data parallelism", "less the same without it", "accuracy, %"]
     keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
     return table([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
+
+
+def number(value, digits=3):
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def left_out(line):
+    """Share of the couplings between two units that no common holder computes, for balanced holders: of U units each holder has
+    kU/N, so it has a given other one with probability (kU/N − 1)/(U − 1)."""
+    units = UNIT_COUNTS[line["variant"].split()[0]]
+    return 1 - (line["coverage"] * units - 1) / (units - 1)
 
 
 def alignment_table(data, family):
     rows = []
     for line in data.pick(family=family, axis="alignment"):
-        k, n = round(line["coverage"] * line["workers"]), line["workers"]
         for probe in line["result"]["alignment"]:
-            rows.append([line["variant"], f"{line['coverage']:g}", probe["step"], f"{probe['to_full']:.3f}",
-                         f"{probe['pairwise']:.3f}", f"{probe['bias']:.3f}",
-                         f"{(n - k) / (n - 1):.3f}" if line["variant"].endswith("forward") else "0"])
+            rows.append([line["variant"], f"{line['coverage']:g}", probe["step"]]
+                        + [number(probe[key]) for key in ("to_full", "pairwise", "bias", "bias_over_masks")]
+                        + [f"{left_out(line):.3f}" if line["variant"].endswith("forward") else "0"])
     if not rows:
         return "Not run."
-    return table(["method", "C", "step", "cosine to the full model's gradient", "cosine between two workers", "bias",
-                  "(N−k)/(N−1)"], rows)
+    return table(["method", "C", "step", "cosine to the full model's gradient", "cosine between two workers", "bias, own masks",
+                  "bias, masks drawn anew", "couplings left out"], rows)
 
 
 def straggler_table(data, family):
@@ -272,7 +283,7 @@ def plot(data, family, folder):
             probes = line["result"]["alignment"]
             style = {0.25: ":", 0.5: "--", 0.75: "-"}.get(line["coverage"], "-.")
             for axis, key in zip(axes, ("to_full", "bias")):
-                axis.plot([p["step"] for p in probes], [p[key] for p in probes], style, color=COLOURS[line["variant"]],
+                axis.plot([p["step"] for p in probes], [math.nan if p[key] is None else p[key] for p in probes], style, color=COLOURS[line["variant"]],
                           marker="o", markersize=3, linewidth=1, label=f"{line['variant']} C={line['coverage']:g}")
         axes[0].set(xlabel="step", ylabel="cosine to the full model's gradient")
         axes[1].set(xlabel="step", ylabel="bias of the mean over holders, relative")

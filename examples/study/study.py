@@ -49,6 +49,10 @@ def heaviest(summary, key):
 def digest(summary):
     """What is kept of a summary: losses, and the figures of the worker that needs most."""
     out = {key: summary[key] for key in ("method", "steps", "full_parameters", "maskable_parameters", "spectral_gap")}
+    if "final_heldout_loss" in summary and summary["final_heldout_loss"] is None:
+        raise ValueError("the loss is not a number: the training diverged")
+    if summary["interrupted"]:
+        raise ValueError("the training was interrupted")
     for key in ("final_heldout_loss", "best_heldout_loss", "final_heldout_accuracy", "tokens", "images", "tokens_per_second",
                 "images_per_second", "alignment"):
         if key in summary:
@@ -62,6 +66,13 @@ def digest(summary):
         out["breakdown"] = [[worker[key] for key in ("computing_seconds", "waiting_seconds", "exchanging_seconds")]
                             for worker in summary["workers"]]
     return out
+
+
+def data_of(run, places):
+    """The name of the data, and the size of a text: what a run must not be mixed with others over."""
+    wanted = run["options"].get("--data", "")
+    place = pathlib.Path(str(wanted).format(**places))
+    return f"{place.name} {place.stat().st_size}" if place.is_file() else place.name
 
 
 def machine():
@@ -119,6 +130,11 @@ def main():
     lines = folder / f"{options.plan}.jsonl"
     have = {json.loads(line)["id"] for line in lines.read_text().splitlines()} if lines.exists() else set()
     places = prepare_places(runs, folder, options.text, options.images)
+    for line in lines.read_text().splitlines() if lines.exists() else []:
+        line = json.loads(line)
+        for run in runs:
+            if identity(run) == line["id"] and data_of(run, places) != line["data"]:
+                sys.exit(f"study.py: {lines} has runs on '{line['data']}', not on '{data_of(run, places)}'; name another --out")
     todo, seen = [], set(have)
     for run in runs:
         if identity(run) not in seen:
@@ -140,10 +156,15 @@ def main():
                 failed.append(identity(run))
                 print(f"study.py: status {done.returncode}: {' '.join(done.args)}\n{done.stderr}", file=sys.stderr)
                 continue
-            result = digest(json.loads(summary.read_text()))
+            try:
+                result = digest(json.loads(summary.read_text()))
+            except ValueError as error:
+                failed.append(identity(run))
+                print(f"study.py: {error}: {' '.join(done.args)}", file=sys.stderr)
+                continue
         spent += time.time() - begin
         line = {key: run[key] for key in ("family", "axis", "variant", "coverage", "budget", "workers", "seed", "extra")}
-        line |= {"id": identity(run), "result": result, "seconds": round(time.time() - begin, 1),
+        line |= {"id": identity(run), "data": data_of(run, places), "result": result, "seconds": round(time.time() - begin, 1),
                  "date": datetime.date.today().isoformat(), "machine": machine()}
         with open(lines, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

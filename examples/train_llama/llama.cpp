@@ -149,9 +149,9 @@ namespace {
     // One part is the common case and must not differ from an unsplit model by so much as an addition of zero.
     template <class Parts, class Output> at::Tensor sum(const Parts& parts, double scale, Output output)
     {
-        auto y = output(parts.front());
+        auto y = output(parts.front(), std::size_t {0});
         for (std::size_t i = 1; i < parts.size(); ++i)
-            y = y + output(parts[i]);
+            y = y + output(parts[i], i);
         return scale == 1 ? y : y * scale;
     }
 } // namespace
@@ -160,17 +160,18 @@ at::Tensor llama::attention_branch(std::size_t i, std::uint64_t pass, const at::
 {
     const auto& l = layers_[i];
     const auto in = rms_norm(x, l.attention_norm);
-    return sum(l.attention, l.scale,
-        [&](const attention_part& part) { return at::linear(drops_.thin(attend(part, in), pass, 2 * i), part.o); });
+    return sum(l.attention, l.scale, [&](const attention_part& part, std::size_t number) {
+        return at::linear(drops_.thin(attend(part, in), pass, 4 * i + number), part.o);
+    });
 }
 
 at::Tensor llama::ffn_branch(std::size_t i, std::uint64_t pass, const at::Tensor& x) const
 {
     const auto& l = layers_[i];
     const auto in = rms_norm(x, l.ffn_norm);
-    return sum(l.ffn, l.scale, [&](const ffn_part& part) {
+    return sum(l.ffn, l.scale, [&](const ffn_part& part, std::size_t number) {
         const auto hidden = at::silu(at::linear(in, part.gate)) * at::linear(in, part.up);
-        return at::linear(drops_.thin(hidden, pass, 2 * i + 1), part.down);
+        return at::linear(drops_.thin(hidden, pass, 4 * i + 2 + number), part.down);
     });
 }
 
@@ -179,8 +180,8 @@ at::Tensor llama::logits(const at::Tensor& tokens) const
     const mixed_precision mixed(settings_.compute, settings_.device);
     const auto pass = drops_.pass();
     auto x = at::embedding(embedding_, tokens.to(embedding_.device()));
-    const auto add = [&](std::size_t layer, std::uint64_t branch, const auto& f) {
-        if (layers_[layer].pinned || !drops_.skips(branch))
+    const auto add = [&](std::size_t at, std::uint64_t branch, const auto& f) {
+        if (layers_[at].pinned || !drops_.skips(branch))
             x = x + (settings_.checkpoint ? recompute(f, x, settings_.compute, settings_.device) : f(x));
     };
     for (std::size_t i = 0; i < layers_.size(); ++i) {

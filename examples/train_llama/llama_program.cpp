@@ -3,31 +3,23 @@
 #include "choice.hpp"
 #include "llama_task.hpp"
 
-#include <cmath>
-
 namespace trainer {
 
 namespace {
-    /// The share of a count that a coverage leaves, at least one.
-    std::int64_t share(std::int64_t count, double coverage)
-    {
-        return std::max<std::int64_t>(1, std::llround(static_cast<double>(count) * coverage));
-    }
-
-    llama_shape shrunk(llama_shape s, const options& o)
+    llama_shape smaller(llama_shape s, const options& o)
     {
         switch (o.shrink) {
         case shrinking::none:
             break;
         case shrinking::neuron: {
             const auto group = s.heads / s.kv_heads;
-            s.kv_heads = share(s.kv_heads, o.coverage);
+            s.kv_heads = shrunk(s.kv_heads, o.coverage);
             s.heads = s.kv_heads * group;
-            s.ffn = share(s.ffn, o.coverage);
+            s.ffn = shrunk(s.ffn, o.coverage);
             break;
         }
         case shrinking::block:
-            s.layers = share(s.layers, o.coverage);
+            s.layers = shrunk(s.layers, o.coverage);
             break;
         case shrinking::pinned:
             s.layers = 0;
@@ -76,13 +68,13 @@ std::shared_ptr<const task> llama_program::load(const options& o)
     if (o.data.empty() && !o.memory_only)
         fail<usage_error>("--data is required");
     if (o.memory_only)
-        return std::make_shared<llama_task>(o, shrunk(s, o), nullptr);
+        return std::make_shared<llama_task>(o, smaller(s, o), nullptr);
     auto data = std::make_shared<text>(o.data);
     (void)shard(*data, 0, o.workers, s.sequence, o.seed);
     if (data->held_out().size() <= static_cast<std::size_t>(s.sequence))
         fail("the held-out twentieth of '", o.data, "' has ", data->held_out().size(), " bytes; a sequence of ", s.sequence,
             " needs ", s.sequence + 1);
-    return std::make_shared<llama_task>(o, shrunk(s, o), std::move(data));
+    return std::make_shared<llama_task>(o, smaller(s, o), std::move(data));
 }
 
 } // namespace trainer

@@ -41,22 +41,10 @@ std::unique_ptr<data_source> llama_task::training_data(int rank, int world) cons
     return std::make_unique<shard>(*text_, rank, world, length, options_.seed);
 }
 
-network_settings llama_task::evaluating() const
-{
-    network_settings out;
-    out.compute = options_.compute;
-    out.device = options_.device;
-    // What was absent, or skipped, at times while training is always there now.
-    if (options_.rescale == rescaling::eval && options_.partition != partition_kind::none)
-        out.branch_scale = options_.coverage;
-    out.branch_scale *= 1 - options_.stochastic_depth;
-    return out;
-}
-
 score llama_task::evaluate(const weights& full, const weights&) const
 {
     const at::NoGradGuard inference;
-    llama model(description_, full, evaluating());
+    llama model(description_, full, evaluation_settings(options_));
     double sum = 0;
     for (const auto& b : held_out_)
         sum += model.loss(b).item().toDouble();
@@ -66,7 +54,7 @@ score llama_task::evaluate(const weights& full, const weights&) const
 std::string llama_task::sample(const weights& full) const
 {
     const at::NoGradGuard inference;
-    llama model(description_, full, evaluating());
+    llama model(description_, full, evaluation_settings(options_));
     const sdp::counter_generator random(options_.seed, streams::sample);
     const double temperature = 0.8;
     auto out = prompt_;

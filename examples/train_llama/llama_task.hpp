@@ -39,9 +39,6 @@ public:
     [[nodiscard]] std::string wide_groups() const override { return "*.heads"; }
 
 private:
-    /// For a full model.
-    [[nodiscard]] network_settings evaluating() const;
-
     options options_;
     llama_description description_;
     std::shared_ptr<const text> text_;

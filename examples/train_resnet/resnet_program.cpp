@@ -29,20 +29,14 @@ namespace {
         return out.size() == 1 ? std::vector<std::int64_t>(4, out.front()) : out;
     }
 
-    /// The share of a count that a coverage leaves, at least one.
-    std::int64_t share(std::int64_t count, double coverage)
-    {
-        return std::max<std::int64_t>(1, std::llround(static_cast<double>(count) * coverage));
-    }
-
-    resnet_shape shrunk(resnet_shape s, const options& o)
+    resnet_shape smaller(resnet_shape s, const options& o)
     {
         for (auto& stage : s.stages)
             switch (o.shrink) {
             case shrinking::none:
                 break;
             case shrinking::neuron:
-                stage.inner = share(stage.inner, o.coverage);
+                stage.inner = shrunk(stage.inner, o.coverage);
                 break;
             case shrinking::block:
                 // The first of a stage, which changes the width, always stays.
@@ -85,7 +79,7 @@ std::shared_ptr<const task> resnet_program::load(const options& o)
         sdp::detail::fail<usage_error>("--data is required");
     const auto shape = o.data.empty() ? image_shape {} : shape_of(o.data);
     const auto images = o.memory_only ? nullptr : std::make_shared<const image_collection>(read_images(o.data));
-    return std::make_shared<resnet_task>(o, shrunk(make_shape(width_, blocks, shape.channels, shape.side), o), norms_, images);
+    return std::make_shared<resnet_task>(o, smaller(make_shape(width_, blocks, shape.channels, shape.side), o), norms_, images);
 }
 
 } // namespace trainer

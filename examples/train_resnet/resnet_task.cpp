@@ -32,18 +32,6 @@ std::unique_ptr<data_source> resnet_task::training_data(int rank, int world) con
     return std::make_unique<image_shard>(*images_, rank, world, options_.batch, options_.seed);
 }
 
-network_settings resnet_task::evaluating() const
-{
-    network_settings out;
-    out.compute = options_.compute;
-    out.device = options_.device;
-    // What was absent, or skipped, at times while training is always there now.
-    if (options_.rescale == rescaling::eval && options_.partition != partition_kind::none)
-        out.branch_scale = options_.coverage;
-    out.branch_scale *= 1 - options_.stochastic_depth;
-    return out;
-}
-
 weights resnet_task::recalibrated(const weights& full) const
 {
     constexpr int batches = 16;
@@ -52,7 +40,7 @@ weights resnet_task::recalibrated(const weights& full) const
     for (auto& parts : out)
         parts.front().value.zero_();
     out = to_device(out, device);
-    auto settings = evaluating(); // nothing is dropped
+    auto settings = evaluation_settings(options_); // nothing is dropped
     settings.training = true;
     resnet model(description_, full, out, settings);
     const auto data = training_data(0, 1);
@@ -67,7 +55,7 @@ score resnet_task::evaluate(const weights& full, const weights& statistics) cons
 {
     const at::NoGradGuard inference;
     const auto used = norms_ == normalization_by::recalibrate ? recalibrated(full) : statistics;
-    const resnet model(description_, full, used, evaluating());
+    const resnet model(description_, full, used, evaluation_settings(options_));
     double sum = 0, right = 0, count = 0;
     for (const auto& b : held_out_) {
         const auto logits = model.logits(b.inputs).to(at::kCPU, at::kFloat);

@@ -56,8 +56,6 @@ public:
     [[nodiscard]] std::int64_t items_per_sample() const override { return 1; }
 
 private:
-    /// For a full model.
-    [[nodiscard]] network_settings evaluating() const;
     /// The full model's statistics over some batches of all workers' training data.
     [[nodiscard]] weights recalibrated(const weights& full) const;
 

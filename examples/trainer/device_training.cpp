@@ -6,6 +6,8 @@
 #include <sdp/comm/nccl.hpp>
 #include <sdp/cuda/threads.hpp>
 
+#include <c10/cuda/CUDAFunctions.h>
+
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -61,6 +63,8 @@ namespace {
 
     cudaStream_t own_stream(const options& o)
     {
+        if (o.comm == backend::nccl) // a device each, as far as there are so many
+            c10::cuda::set_device(static_cast<c10::DeviceIndex>(o.rank % c10::cuda::device_count()));
         return static_cast<cudaStream_t>(use_own_stream(o.device));
     }
 } // namespace

@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "learner.hpp"
-#include "streams.hpp"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 
 namespace trainer {
-
-namespace {
-    network_settings settings_of(const options& o, int rank)
-    {
-        return {.branch_scale = o.rescale == rescaling::train && o.partition != partition_kind::none ? 1 / o.coverage : 1,
-            .dropout = o.dropout,
-            .stochastic_depth = o.stochastic_depth,
-            .checkpoint = o.checkpoint,
-            .training = true,
-            .compute = o.compute,
-            .device = o.device,
-            .seed = o.seed,
-            .stream = streams::drops + static_cast<std::uint64_t>(rank)};
-    }
-} // namespace
 
 learner::learner(const options& o, const task& t, const sdp::subnetwork& mine, const sdp::subnetwork* statistics,
     std::optional<std::span<const sdp::owned_range>> owned)
@@ -35,7 +19,7 @@ learner::learner(const options& o, const task& t, const sdp::subnetwork& mine, c
                                         : make_weights(
                                             *t.statistics(), [&](sdp::parameter_id id) { return t.initial_statistic(id); },
                                             *statistics, o.seed, device_, false))
-    , network_(t.make_network(stored_, statistics_, settings_of(o, mine.rank())))
+    , network_(t.make_network(stored_, statistics_, training_settings(o, mine.rank())))
     , optimizer_([&] {
         if (owned) {
             std::int64_t size = 0;

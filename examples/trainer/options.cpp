@@ -43,11 +43,11 @@ namespace {
             fail<usage_error>("--comm mpi carries host tensors; with --device cuda expected --comm threads or nccl");
         if (o.comm == backend::nccl && !o.memory_only && (o.rendezvous.empty() || o.workers == 0))
             fail<usage_error>("--comm nccl needs --workers, --rank and --rendezvous: every worker is a process of its own");
+        if (o.memory_only && o.comm == backend::mpi)
+            fail<usage_error>("--memory-only is one worker without peers; expected no --comm mpi with it");
         if (o.rank != 0 && o.comm != backend::nccl && !o.memory_only)
             fail<usage_error>(
                 "--rank ", o.rank, " says which worker this process is; expected --comm nccl or --memory-only with it");
-        if (o.workers > 0 && o.rank >= o.workers)
-            fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
     }
 } // namespace
 

@@ -39,9 +39,10 @@ mixed_precision::~mixed_precision()
 {
     if (!active_)
         return;
-    if (at::autocast::decrement_nesting() == 0)
+    if (at::autocast::decrement_nesting() == 0) { // else an outer scope goes on
         at::autocast::clear_cache(); // of weights that have been converted
-    set_autocast(false, device_);
+        set_autocast(false, device_);
+    }
 }
 
 } // namespace trainer

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <vector>
 
@@ -33,8 +32,21 @@ namespace {
         return at::cat(out);
     }
 
-    direction of_worker(const options& o, const task& t, const weights& full, const weights& statistics,
-        const sdp::residency& holders, const sdp::residency* statistics_holders, int rank, const batch& b)
+    /// Who stores and trains what, of the model and of its statistics.
+    struct residents {
+        sdp::residency model;
+        std::optional<sdp::residency> statistics;
+
+        residents(const options& o, const task& t, const sdp::assignment& a)
+            : model(t.model(), a, chosen_masking {o.masking})
+        {
+            if (t.statistics() != nullptr)
+                statistics.emplace(*t.statistics(), a, chosen_masking {o.masking});
+        }
+    };
+
+    direction of_worker(const options& o, const task& t, const weights& full, const weights& statistics, const residents& holders,
+        int rank, const batch& b)
     {
         const auto device = torch_device(o.device);
         const auto cut = [&](const sdp::model& m, const sdp::residency& r, const weights& from, bool gradients) {
@@ -48,13 +60,15 @@ namespace {
                 }
             return out;
         };
-        const auto stored = cut(t.model(), holders, full, true);
+        const auto stored = cut(t.model(), holders.model, full, true);
         const auto stored_statistics
-            = statistics_holders == nullptr ? weights() : cut(*t.statistics(), *statistics_holders, statistics, false);
-        const auto net = t.make_network(stored, stored_statistics, {.training = true, .compute = o.compute, .device = o.device});
+            = holders.statistics ? cut(*t.statistics(), *holders.statistics, statistics, false) : weights();
+        auto settings = training_settings(o, rank);
+        settings.dropout = settings.stochastic_depth = 0;
+        const auto net = t.make_network(stored, stored_statistics, settings);
         net->loss({b.inputs.to(device), b.targets.to(device)}).backward();
 
-        const sdp::subnetwork mine(t.model(), holders, rank, sdp::value_layout::split);
+        const sdp::subnetwork mine(t.model(), holders.model, rank, sdp::value_layout::split);
         std::vector<at::Tensor> gradients, held;
         for (std::size_t p = 0; p < full.size(); ++p) {
             auto gradient = at::zeros_like(full[p].front().value), mask = at::zeros_like(gradient);
@@ -92,70 +106,66 @@ namespace {
             to.add(product(a, b) / lengths);
     }
 
-    /// Estimates the squared length of an expectation from independent draws, without bias.
-    struct squared_expectation {
-        at::Tensor sum;
-        double squares = 0;
-        int draws = 0;
-
-        void add(const at::Tensor& x)
-        {
-            sum = draws == 0 ? x.clone() : sum + x;
-            squares += product(x, x);
-            ++draws;
+    /// Mean over the holders of every element.
+    at::Tensor mean_over_holders(const std::vector<direction>& parts)
+    {
+        auto sum = parts.front().gradient.clone(), count = parts.front().held.clone();
+        for (std::size_t i = 1; i < parts.size(); ++i) {
+            sum += parts[i].gradient;
+            count += parts[i].held;
         }
-        [[nodiscard]] double value() const { return (product(sum, sum) - squares) / (draws * (draws - 1.0)); }
-    };
+        return sum / count;
+    }
 } // namespace
+
+void squared_expectation::add(const at::Tensor& x)
+{
+    sum_ = draws_ == 0 ? x.clone() : sum_ + x;
+    squares_ += product(x, x);
+    ++draws_;
+}
+
+double squared_expectation::value() const
+{
+    return (product(sum_, sum_) - squares_) / (draws_ * (draws_ - 1.0));
+}
 
 alignment probe(const options& o, const task& t, const weights& full, const weights& statistics, int world, std::uint64_t number)
 {
     constexpr int draws = 8;
+    const residents own(o, t, chosen_partition(o, t)(t.model(), world)), everything(o, t, sdp::pinned {}(t.model(), world));
     mean to_full, pairwise;
-    squared_expectation difference, whole;
-    const auto residents
-        = [&](const sdp::model& m, const sdp::assignment& a) { return sdp::residency(m, a, chosen_masking {o.masking}); };
+    squared_expectation difference, difference_over_masks, whole_gradients;
     for (int draw = 0; draw < draws; ++draw) {
-        auto drawn = o;
-        drawn.seed += 1000 * static_cast<std::uint64_t>(draw); // the first draw is the run's own masks
-        const auto assignment = chosen_partition(drawn, t)(t.model(), world);
-        const auto everything = sdp::pinned {}(t.model(), world);
-        const auto holders = residents(t.model(), assignment), all = residents(t.model(), everything);
-        std::optional<sdp::residency> statistics_holders, statistics_all;
-        if (t.statistics() != nullptr) {
-            statistics_holders.emplace(residents(*t.statistics(), assignment));
-            statistics_all.emplace(residents(*t.statistics(), everything));
-        }
-        const auto pointer = [](const auto& r) { return r ? &*r : nullptr; };
+        auto foreign = o;
+        foreign.seed += 1000 * static_cast<std::uint64_t>(draw + 1); // no masks that the weights have adapted to
+        const residents drawn(foreign, t, chosen_partition(foreign, t)(t.model(), world));
 
-        std::vector<direction> parts;
+        std::vector<direction> parts, parts_drawn;
         at::Tensor full_mean;
         for (int rank = 0; rank < world; ++rank) {
             // Beyond what the training reads.
             const auto b = t.training_data(rank, world)
                                ->read(o.batch, (std::uint64_t {1} << 40) + number * draws + static_cast<std::uint64_t>(draw));
-            parts.push_back(of_worker(o, t, full, statistics, holders, pointer(statistics_holders), rank, b));
-            const auto whole_gradient = of_worker(o, t, full, statistics, all, pointer(statistics_all), rank, b).gradient;
-            add_cosine(to_full, parts.back().gradient, whole_gradient * parts.back().held);
-            full_mean = rank == 0 ? whole_gradient : full_mean + whole_gradient;
+            parts.push_back(of_worker(o, t, full, statistics, own, rank, b));
+            parts_drawn.push_back(of_worker(o, t, full, statistics, drawn, rank, b));
+            auto plain = o;
+            plain.rescale = rescaling::none; // nothing is absent
+            const auto gradient = of_worker(plain, t, full, statistics, everything, rank, b).gradient;
+            add_cosine(to_full, parts.back().gradient, gradient * parts.back().held);
+            full_mean = rank == 0 ? gradient : full_mean + gradient;
         }
         full_mean = full_mean / world;
-        auto sum = parts.front().gradient.clone(), count = parts.front().held.clone();
-        for (int i = 1; i < world; ++i) {
-            const auto& part = parts[static_cast<std::size_t>(i)];
-            sum += part.gradient;
-            count += part.held;
-            for (int j = 0; j < i; ++j) {
-                const auto& other = parts[static_cast<std::size_t>(j)];
-                add_cosine(pairwise, part.gradient * other.held, other.gradient * part.held);
-            }
-        }
-        difference.add(sum / count - full_mean);
-        whole.add(full_mean);
+        for (std::size_t i = 1; i < parts.size(); ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                add_cosine(pairwise, parts[i].gradient * parts[j].held, parts[j].gradient * parts[i].held);
+        difference.add(mean_over_holders(parts) - full_mean);
+        difference_over_masks.add(mean_over_holders(parts_drawn) - full_mean);
+        whole_gradients.add(full_mean);
     }
-    const double length = whole.value();
-    return {to_full.value(), pairwise.value(),
-        length > 0 ? std::sqrt(std::max(0.0, difference.value()) / length) : std::numeric_limits<double>::quiet_NaN()};
+    const double length = std::max(0.0, whole_gradients.value());
+    const auto relative = [&](const squared_expectation& d) { return std::sqrt(std::max(0.0, d.value()) / length); };
+    return {to_full.value(), pairwise.value(), relative(difference), relative(difference_over_masks)};
 }
 
 } // namespace trainer

@@ -9,21 +9,39 @@
 #include "options.hpp"
 #include "task.hpp"
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 namespace trainer {
 
-/// Angles and distances between gradients, over the elements of maskable parameters, for several draws of masks and data.
+/// Estimates the squared length of an expectation from independent draws, without bias: from the products of different ones.
+class squared_expectation {
+public:
+    /// @param x a draw, of any floating-point type; all of one shape
+    void add(const at::Tensor& x);
+    /// Needs two draws. May be negative.
+    [[nodiscard]] double value() const;
+
+private:
+    at::Tensor sum_;
+    double squares_ = 0;
+    int draws_ = 0;
+};
+
+/// Angles and distances between gradients, over the elements of maskable parameters, for several draws of data.
 struct alignment {
     /// Cosine between a worker's gradient and the full model's on the same batch, over what the worker holds; mean over
     /// workers and draws.
     double to_full = 0;
     /// Cosine between the gradients of two workers over what both hold; mean over the pairs that hold something in common.
     double pairwise = 0;
-    /// Length of the expectation of (mean over holders − full gradient) over masks and data, relative to the length of the
-    /// expectation of the full gradient. Both squares are estimated without bias, from products of different draws, so what
-    /// is unbiased gives about 0; a negative estimate counts as 0.
+    /// Length of the expectation of (mean over holders − full gradient) over data, for the run's own masks, relative to the
+    /// length of the expectation of the full gradient. Both squares are estimated without bias; a negative estimate of the
+    /// first counts as 0, and of the second gives infinity.
     double bias = 0;
+    /// The same where masks are drawn along with the data: what is left of the bias when no masks are preferred.
+    double bias_over_masks = 0;
 };
 
 /// @param full the weights of the whole model

@@ -70,11 +70,21 @@ template <sdp::communicator Communicator> run_report rehearse(const job& work, C
     if (o.owner_update)
         net.read_owned_values(me.owned_values());
     bool exchanging = true;
+    std::vector<std::pair<sdp::parameter_id, at::Tensor>> waiting;
     const gradient_listener listener(me.stored(), [&](sdp::parameter_id id, const at::Tensor& gradient) {
         me.gradient_is_final(gradient);
-        if (exchanging)
+        if (exchanging && o.overlap)
             net.ready(id, gradient);
+        else if (exchanging)
+            waiting.emplace_back(id, gradient);
     });
+    const auto pass = [&](const batch& b) {
+        const double loss = me.pass(b, o.accumulate);
+        for (const auto& [id, gradient] : waiting)
+            net.ready(id, gradient);
+        waiting.clear();
+        return loss;
+    };
 
     run_report out;
     worker_report mine;
@@ -86,7 +96,7 @@ template <sdp::communicator Communicator> run_report rehearse(const job& work, C
         // The first two steps allocate what the others use again.
         exchanging = !o.breakdown || out.steps < 2 || out.steps % 2 == 0;
         const auto start = std::chrono::steady_clock::now();
-        const double loss = accumulate(net, o, *data, out.steps, [&](const batch& b) { return me.pass(b, o.accumulate); });
+        const double loss = accumulate(net, o, *data, out.steps, pass);
         for (const auto id : me.complete_gradients())
             if (exchanging)
                 net.ready(id, me.stored()[sdp::index_of(id)].front().value.grad());

@@ -77,7 +77,8 @@ void write_summary(const std::string& path, const options& o, const run_report& 
     if (!r.alignments.empty()) {
         out["alignment"] = json::array();
         for (const auto& [step, a] : r.alignments)
-            out["alignment"].push_back({{"step", step}, {"to_full", a.to_full}, {"pairwise", a.pairwise}, {"bias", a.bias}});
+            out["alignment"].push_back({{"step", step}, {"to_full", a.to_full}, {"pairwise", a.pairwise}, {"bias", a.bias},
+                {"bias_over_masks", a.bias_over_masks}});
     }
 
     std::ofstream file(path);

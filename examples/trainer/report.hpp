@@ -31,9 +31,10 @@ struct worker_report {
     std::uint64_t held_maskable_parameters = 0;
     state_bytes all;
     state_bytes maskable; ///< the share of parameters that lie in a block or on a neuron axis
-    std::uint64_t activation_peak = 0; ///< most tensor bytes live in a pass beyond those before it
-    std::uint64_t peak = 0; ///< most tensor bytes live at any time of a step
-    std::uint64_t gradients_at_peak = 0; ///< of these, gradients; values and optimizer state are there throughout
+    std::uint64_t activation_peak = 0; ///< most tensor bytes live in a pass beyond those before it, gradients included
+    std::uint64_t peak = 0; ///< most tensor bytes live at any time of a step; 0 if workers share a device, whose allocator cannot
+                            ///< tell them apart
+    std::uint64_t gradients_at_peak = 0; ///< of these, gradients that were final; values and optimizer state are there throughout
     std::uint64_t exchange_buffers = 0; ///< what messages are packed into; the library's own, not tensors
     std::uint64_t bytes_sent = 0; ///< in the last step, by the counter
     std::uint64_t bytes_sent_formula = 0;

@@ -18,6 +18,8 @@ job prepare(int argc, char** argv, program& p, int workers)
         o.workers = workers > 0 ? workers : 4;
     if (workers > 0 && o.workers != workers)
         sdp::detail::fail<usage_error>("--workers ", o.workers, " differs from the number of MPI ranks, ", workers);
+    if (o.rank >= o.workers)
+        sdp::detail::fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
     require_device(o.device);
     // What cannot be written is better found before the training than after it.
     if (!o.summary.empty() && !std::ofstream(o.summary, std::ios::app))

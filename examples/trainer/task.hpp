@@ -45,6 +45,14 @@ struct network_settings {
     std::uint64_t stream = 0;
 };
 
+/// What the options say of a worker's passes.
+[[nodiscard]] network_settings training_settings(const options& o, int rank);
+/// And of those of the full model: what was absent, or skipped, at times while training is always there now.
+[[nodiscard]] network_settings evaluation_settings(const options& o);
+
+/// The share of a count that `--shrink` leaves, at least one.
+[[nodiscard]] std::int64_t shrunk(std::int64_t count, double coverage);
+
 /// The forward pass over given tensors, of a whole model or of a part.
 class network {
 public:

@@ -259,8 +259,8 @@ template <sdp::communicator Communicator> run_report train(const job& work, Comm
             watch.lap(mine.waiting);
         }
         net.finish();
-        watch.lap(mine.exchanging);
         const double norm = o.clip > 0 ? net.gradient_norm() : 0;
+        watch.lap(mine.exchanging);
         if (o.owner_update)
             net.read_owned_gradients(me.owned_gradients());
         me.update(learning_rate(out.steps, o.steps, o.warmup, o.learning_rate), norm);
@@ -298,6 +298,8 @@ template <sdp::communicator Communicator> run_report train(const job& work, Comm
             out.sample = what.sample(to_device(full, torch_device(o.device)));
     }
 
+    if (o.device == compute_device::cuda && o.comm == backend::threads && world > 1)
+        mine.activation_peak = mine.peak = mine.gradients_at_peak = 0; // of the device, not of a worker
     mine.rank = static_cast<std::uint64_t>(rank);
     mine.bytes_sent_formula = formula(o, m, net.holders(), rank, o.masking);
     out.world = world;
