@@ -22,31 +22,35 @@ cmake --build --preset $(1) -j $(JOBS)
 ctest --preset $(1) -j $(JOBS)
 endef
 
-.PHONY: help test nightly dev asan tsan clang bench performance quickstart study docs
+.PHONY: help test nightly dev asan asan-mpi tsan clang bench performance quickstart study docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
 
 help:
 	@echo "make test        installs, builds and runs all tests, also with ASan and UBSan"
-	@echo "make nightly     that, and with TSan"
+	@echo "make nightly     that, with ASan and UBSan also over MPI, and with TSan"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
-	@echo "make dev | asan | tsan | clang   the tests of one preset"
+	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
 	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
 	@echo "make study       what SDP does to the loss: runs PLAN (cpu; also smoke, memory, gpu, memory-gpu), prints its tables"
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
-nightly: test tsan
+nightly: test asan-mpi tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(study) doxygen)
 	$(call run_tests,dev)
 
 asan:
-	@$(call install,$(core) $(mpi))
+	@$(call install,$(core))
 	$(call run_tests,asan)
+
+asan-mpi:
+	@$(call install,$(core) $(mpi))
+	$(call run_tests,asan-mpi)
 
 tsan:
 	@$(call install,$(core))
