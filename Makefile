@@ -22,14 +22,14 @@ cmake --build --preset $(1) -j $(JOBS)
 ctest --preset $(1) -j $(JOBS)
 endef
 
-.PHONY: help test nightly dev asan asan-mpi tsan clang bench performance quickstart study docs
+.PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang bench performance quickstart study docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
 
 help:
 	@echo "make test        installs, builds and runs all tests, also with ASan and UBSan"
-	@echo "make nightly     that, with ASan and UBSan also over MPI, and with TSan"
+	@echo "make nightly     that, the benchmarks, ASan and UBSan also over MPI, and TSan"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
 	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
@@ -38,11 +38,17 @@ help:
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
-nightly: test asan-mpi tsan
+nightly: test benchmark-tests asan-mpi tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(study) doxygen)
 	$(call run_tests,dev)
+
+benchmark-tests:
+	@$(call install,$(core) $(mpi) $(gloo))
+	cmake --preset release
+	cmake --build --preset release -j $(JOBS) --target benchmarks
+	ctest --preset release -j $(JOBS) -L benchmark
 
 asan:
 	@$(call install,$(core))
