@@ -133,8 +133,8 @@ def main():
     for line in lines.read_text().splitlines() if lines.exists() else []:
         line = json.loads(line)
         for run in runs:
-            if identity(run) == line["id"] and data_of(run, places) != line["data"]:
-                sys.exit(f"study.py: {lines} has runs on '{line['data']}', not on '{data_of(run, places)}'; name another --out")
+            if identity(run) == line["id"] and data_of(run, places) != line.get("data", ""):
+                sys.exit(f"study.py: {lines} has runs on '{line.get('data')}', not on '{data_of(run, places)}'; name another --out")
     todo, seen = [], set(have)
     for run in runs:
         if identity(run) not in seen:
