@@ -123,9 +123,9 @@ def cost_table(data, family):
         r = line["result"]
         rows.append([name_of(line), f"{share_of(line):.0f}", mib(r["value_bytes"] + r["gradient_bytes"] + r["optimizer_bytes"]),
                      mib(r["activation_peak_bytes"]), mib(r["peak_bytes"]), mib(r["bytes_sent_per_step"]),
-                     f"{r['spectral_gap']:.3f}", f"{r['final_heldout_loss']:.3f}"])
-    return table(["method", "held of what can be split, %", "values + gradients + optimizer, MiB", "in a pass beyond the state, MiB", "peak, MiB",
-                  "sent per step, MiB", "spectral gap", "loss, seed 1"], rows)
+                     f"{r['spectral_gap']:.3f}" if line["variant"] != "dense" else "", f"{r['final_heldout_loss']:.3f}"])
+    return table(["method", "held of what can be split, %", "values + gradients + optimizer, MiB",
+                  "in a pass beyond the state, MiB", "peak, MiB", "sent per step, MiB", "spectral gap", "loss, seed 1"], rows)
 
 
 def name_of(line):
@@ -138,7 +138,7 @@ def name_of(line):
 def extras_table(data, family, axis):
     lines = data.pick(family=family, axis=axis)
     if not lines:
-        return "Not run."
+        return "Not run yet."
     reference = by(data.pick(family=family, axis="coverage"), lambda l: (l["variant"], l["coverage"], l["budget"], l["workers"]))
     rows = []
     for key, group in by(lines, lambda l: (name_of(l), l["workers"], l["budget"])).items():
@@ -172,7 +172,7 @@ def alignment_table(data, family):
                         + [number(probe[key]) for key in ("to_full", "pairwise", "bias", "bias_over_masks")]
                         + [f"{left_out(line):.3f}" if line["variant"].endswith("forward") else "0"])
     if not rows:
-        return "Not run."
+        return "Not run yet."
     return table(["method", "C", "step", "cosine to the full model's gradient", "cosine between two workers", "bias, own masks",
                   "bias, masks drawn anew", "couplings left out"], rows)
 
@@ -184,14 +184,14 @@ def straggler_table(data, family):
         for rank, (computing, waiting, exchanging) in enumerate(line["result"]["breakdown"]):
             rows.append([name_of(line), rank] + [f"{1000 * x / steps:.1f}" for x in (computing, waiting, exchanging)])
     if not rows:
-        return "Not run."
+        return "Not run yet."
     return table(["method", "worker", "computing, ms per step", "waiting, ms", "exchanging, ms"], rows)
 
 
 def memory_table(data, family):
     lines = data.pick(family=family, axis="memory")
     if not lines:
-        return "Not run."
+        return "Not run yet."
     whole = lines[0]["result"]["peak_bytes"]
     rows = []
     for line in lines:
@@ -291,6 +291,27 @@ def plot(data, family, folder):
         save(figure, "alignment")
 
 
+PLOTS_OF = {  # by table
+    "coverage": [("coverage", "Held-out loss against coverage")],
+    "cost": [("memory", "Loss against memory"), ("traffic", "Loss against traffic")],
+    "alignment": [("alignment", "Alignment and bias of gradients")],
+}
+
+
+def fill(path, made, plots):
+    """Puts each table in its place, behind its plots."""
+
+    def content(found):
+        name = found[2]
+        kind, _, family = name.partition(" ")
+        images = [f"![{title}, {family}]({(plots / f'{plot}-{family}.svg').relative_to(path.parent)})"
+                  for plot, title in (PLOTS_OF.get(kind, []) if plots else []) if (plots / f"{plot}-{family}.svg").exists()]
+        return f"{found[1]}\n" + "".join(image + "\n\n" for image in images) + f"{made.get(name, 'Not run yet.')}\n\n{found[3]}"
+
+    place = re.compile(r"(<!-- table: ([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+    path.write_text(place.sub(content, path.read_text()))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lines", type=pathlib.Path)
@@ -300,21 +321,17 @@ def main():
     data = Lines(options.lines)
     if not data.all:
         sys.exit(f"report.py: {options.lines} has no runs")
-    made = tables(data)
-    if options.document:
-        document = options.document.read_text()
-        for name, content in made.items():
-            place = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-            document = place.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", document)
-        options.document.write_text(document)
-    else:
-        for name, content in made.items():
-            print(f"## {name}\n\n{content}\n")
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         for family in data.families():
             if data.dense(family):
                 plot(data, family, options.plots)
+    made = tables(data)
+    if options.document:
+        fill(options.document, made, options.plots)
+    else:
+        for name, content in made.items():
+            print(f"## {name}\n\n{content}\n")
 
 
 if __name__ == "__main__":
