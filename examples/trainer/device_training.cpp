@@ -2,6 +2,7 @@
 //
 // Training on CUDA devices: workers that are threads and share one, ranks of NCCL with one each, or one worker alone.
 #include "rehearsal.hpp"
+#include "training.hpp"
 
 #include <sdp/comm/nccl.hpp>
 #include <sdp/cuda/threads.hpp>
@@ -83,7 +84,10 @@ run_report train_on_device_threads(const job& work)
 run_report train_on_nccl(const job& work)
 {
     const auto& o = work.o;
-    return train(work, sdp::nccl_communicator::create(meet(o), o.rank, o.workers, own_stream(o)));
+    auto comm = sdp::nccl_communicator::create(meet(o), o.rank, o.workers, own_stream(o));
+    if (o.rank == 0) // all have read it
+        std::filesystem::remove(o.rendezvous);
+    return train(work, std::move(comm));
 }
 
 run_report rehearse_on_device(const job& work)

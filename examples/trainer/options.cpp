@@ -45,6 +45,8 @@ namespace {
             fail<usage_error>("--comm nccl needs --workers, --rank and --rendezvous: every worker is a process of its own");
         if (o.memory_only && o.comm == backend::mpi)
             fail<usage_error>("--memory-only is one worker without peers; expected no --comm mpi with it");
+        if (o.memory_only && (!o.trace.empty() || o.sample > 0 || o.probe_every > 0))
+            fail<usage_error>("--memory-only learns nothing; expected no --trace, --sample or --probe-every with it");
         if (o.rank != 0 && o.comm != backend::nccl && !o.memory_only)
             fail<usage_error>(
                 "--rank ", o.rank, " says which worker this process is; expected --comm nccl or --memory-only with it");

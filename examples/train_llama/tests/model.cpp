@@ -3,6 +3,7 @@
 // The model against an independent one: a plain loop over positions and heads, with the formulas of the architecture and
 // none of the module's code, in double precision; and split models against unsplit ones, gradients included.
 #include "llama.hpp"
+#include "tests/split.hpp"
 #include "weights.hpp"
 
 #include <sdp/adapters/torch.hpp>
@@ -22,6 +23,7 @@
 namespace {
 
 using namespace trainer;
+using trainer_test::cut, trainer_test::zeroed;
 
 const llama_shape tiny {
     .vocabulary = 11, .layers = 2, .hidden = 16, .heads = 4, .kv_heads = 4, .head_dim = 4, .ffn = 12, .sequence = 6};
@@ -59,54 +61,10 @@ weights starting_weights(const llama_description& d, const sdp::subnetwork& mine
         d.model, [&](sdp::parameter_id id) { return initial(d, id); }, mine, seed, at::kCPU, true);
 }
 
-/// What a worker keeps of full weights.
-weights cut(const weights& full, const sdp::subnetwork& mine)
-{
-    weights out(full.size());
-    for (std::size_t p = 0; p < full.size(); ++p)
-        for (const auto& slab : mine.slabs(sdp::parameter_id(p))) {
-            auto value = at::empty({slab.shape.begin(), slab.shape.size()}, at::kDouble);
-            sdp::slice(full[p][0].value.detach(), value, slab);
-            out[p].push_back({value.requires_grad_(slab.trained), slab.trained});
-        }
-    return out;
-}
-
-/// Full weights in which everything that a worker does not store is zero. Absent heads, neurons and branches add nothing
-/// to the stream, and zero `o` and `down` say the same of the full model.
-weights zeroed(const weights& full, const sdp::subnetwork& mine)
-{
-    weights out;
-    for (std::size_t p = 0; p < full.size(); ++p) {
-        auto value = at::zeros_like(full[p][0].value.detach());
-        for (const auto& slab : mine.slabs(sdp::parameter_id(p))) {
-            auto local = at::empty({slab.shape.begin(), slab.shape.size()}, at::kDouble);
-            sdp::slice(full[p][0].value.detach(), local, slab);
-            sdp::unslice(local, value, slab);
-        }
-        out.push_back({{value.requires_grad_(true), true}});
-    }
-    return out;
-}
-
-/// Compares the gradients of the trained parts with the same places of full gradients.
+/// Absent heads, neurons and branches add nothing to the stream, and zero `o` and `down` say the same of the full model.
 void check_gradients(const llama_description& d, const weights& local, const weights& full, const sdp::subnetwork& mine)
 {
-    for (std::size_t p = 0; p < full.size(); ++p) {
-        CAPTURE(d.model.parameters()[p].name);
-        const auto slabs = mine.slabs(sdp::parameter_id(p));
-        REQUIRE(local[p].size() == slabs.size());
-        for (std::size_t i = 0; i < slabs.size(); ++i) {
-            const auto& [value, trained] = local[p][i];
-            CHECK(trained == slabs[i].trained);
-            REQUIRE(value.grad().defined() == trained);
-            if (!trained)
-                continue;
-            auto expected = at::empty_like(value.detach());
-            sdp::slice(full[p][0].value.grad(), expected, slabs[i]);
-            CHECK(at::allclose(value.grad(), expected, 1e-9, 1e-12));
-        }
-    }
+    trainer_test::check_gradients(d.model, local, full, mine, 1e-9, 1e-12);
 }
 
 sdp::subnetwork view(const llama_description& d, const sdp::assignment& a, bool backward, int rank)

@@ -4,9 +4,9 @@
 /// @brief Small networks and made-up weights for the tests of the model, in double precision.
 
 #include "resnet.hpp"
+#include "tests/split.hpp"
 #include "weights.hpp"
 
-#include <sdp/adapters/torch.hpp>
 #include <sdp/masking/backward.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/random.hpp>
@@ -54,19 +54,6 @@ inline sdp::subnetwork view(const sdp::model& m, const sdp::assignment& a, bool 
     const auto residency
         = backward ? sdp::residency(m, a, sdp::backward_masking {}) : sdp::residency(m, a, sdp::forward_masking {});
     return {m, residency, rank, sdp::value_layout::split};
-}
-
-/// What a worker keeps of full weights.
-inline weights cut(const weights& full, const sdp::subnetwork& mine, bool gradients)
-{
-    weights out(full.size());
-    for (std::size_t p = 0; p < full.size(); ++p)
-        for (const auto& slab : mine.slabs(sdp::parameter_id(p))) {
-            auto value = at::empty({slab.shape.begin(), slab.shape.size()}, at::kDouble);
-            sdp::slice(full[p][0].value.detach(), value, slab);
-            out[p].push_back({value.requires_grad_(gradients && slab.trained), slab.trained});
-        }
-    return out;
 }
 
 } // namespace trainer_test

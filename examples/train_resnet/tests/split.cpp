@@ -14,41 +14,10 @@ namespace {
 
 using namespace trainer_test;
 
-/// Full weights in which everything that a worker does not store is zero. A batch norm whose scale and shift are zero gives
-/// zeros, so absent channels and branches add nothing.
-weights zeroed(const weights& full, const sdp::subnetwork& mine)
-{
-    weights out;
-    for (std::size_t p = 0; p < full.size(); ++p) {
-        auto value = at::zeros_like(full[p][0].value.detach());
-        for (const auto& slab : mine.slabs(sdp::parameter_id(p))) {
-            auto local = at::empty({slab.shape.begin(), slab.shape.size()}, at::kDouble);
-            sdp::slice(full[p][0].value.detach(), local, slab);
-            sdp::unslice(local, value, slab);
-        }
-        out.push_back({{value.requires_grad_(true), true}});
-    }
-    return out;
-}
-
-/// Compares the gradients of the trained parts with the same places of full gradients.
+/// A batch norm whose scale and shift are zero gives zeros, so absent channels and branches add nothing to the full model.
 void check_gradients(const resnet_description& d, const weights& local, const weights& full, const sdp::subnetwork& mine)
 {
-    for (std::size_t p = 0; p < full.size(); ++p) {
-        CAPTURE(d.model.parameters()[p].name);
-        const auto slabs = mine.slabs(sdp::parameter_id(p));
-        REQUIRE(local[p].size() == slabs.size());
-        for (std::size_t i = 0; i < slabs.size(); ++i) {
-            const auto& [value, trained] = local[p][i];
-            CHECK(trained == slabs[i].trained);
-            REQUIRE(value.grad().defined() == trained);
-            if (!trained)
-                continue;
-            auto expected = at::empty_like(value.detach());
-            sdp::slice(full[p][0].value.grad(), expected, slabs[i]);
-            CHECK(at::allclose(value.grad(), expected, 1e-8, 1e-10));
-        }
-    }
+    trainer_test::check_gradients(d.model, local, full, mine, 1e-8, 1e-10);
 }
 
 /// What a worker keeps of the statistics is what the full model has at these places.

@@ -104,6 +104,19 @@ public:
         return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
     }
 
+    /// Counts what a bucket's gradients are, going through memory: as many bytes cross between two workers as in messages, and
+    /// they are counted alike.
+    void count_in_memory(std::size_t b, traffic& sent) const noexcept
+    {
+        for (const auto& s : buckets_[b].peers) {
+            const std::size_t there = s.exposed + s.paired;
+            const std::size_t back = values_to_trainers() ? 0 : s.read - s.paired;
+            sent.reduce_bytes += there * wire_size_of(b);
+            sent.publish_bytes += back * wire_size_of(b);
+            sent.messages += (there > 0 ? 1U : 0U) + (back > 0 ? 1U : 0U);
+        }
+    }
+
 private:
     [[nodiscard]] std::byte* in_tensor(const gradient_stretch& s) const noexcept
     {

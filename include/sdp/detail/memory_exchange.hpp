@@ -97,42 +97,17 @@ public:
     void retract() noexcept
     {
         if constexpr (C::one_address_space)
-            map_.close();
+            map_.gate().close();
     }
 
-    /// Keeps a bucket's sources in place while they are worked on.
-    class hold {
-    public:
-        /// @throws sdp::aborted_error if a source is gone
-        hold(memory_exchange& m, std::size_t b)
-            : memory_(&m)
-            , bucket_(b)
-        {
-            if constexpr (C::one_address_space)
-                for (const auto i : m.sources_[b]) {
-                    if (!m.map_.enter(i)) {
-                        release();
-                        fail<aborted_error>("rank ", m.rank_, " cannot go on with its exchange: rank ", m.peers_->ranks[i],
-                            " ended within a step");
-                    }
-                    ++held_;
-                }
-        }
-        hold(const hold&) = delete;
-        hold& operator=(const hold&) = delete;
-        ~hold() { release(); }
-
-    private:
-        void release() noexcept
-        {
-            for (; held_ > 0; --held_)
-                memory_->map_.leave(memory_->sources_[bucket_][held_ - 1]);
-        }
-
-        memory_exchange* memory_;
-        std::size_t bucket_;
-        std::size_t held_ = 0;
-    };
+    /// Keeps a bucket's sources in place while they are worked on. @throws sdp::aborted_error if one is gone
+    [[nodiscard]] auto hold(std::size_t b)
+    {
+        // Where peers see only the segment, that stays behind.
+        const auto sources
+            = C::one_address_space ? std::span<const std::uint32_t>(sources_[b]) : std::span<const std::uint32_t>();
+        return entered_gates(rank_, peers_->ranks, sources, [this](std::uint32_t peer) -> peer_gate& { return map_.gate(peer); });
+    }
 
 private:
     [[nodiscard]] bool met(std::uint32_t peer) { return map_.knows(peer) || map_.meet(peer, segment_.of(peers_->ranks[peer])); }

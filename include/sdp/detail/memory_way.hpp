@@ -76,8 +76,7 @@ public:
         phases_[b] = phase::packed;
         if constexpr (!C::one_address_space)
             expose(b);
-        for (const auto& share : store_->buckets()[b].peers)
-            count(share, store_->wire_size_of(b));
+        store_->count_in_memory(b, *sent_);
     }
 
     void expose(std::size_t b)
@@ -131,21 +130,11 @@ private:
     void sum(std::size_t b)
     {
         {
-            const typename memory_exchange<C>::hold sources(*memory_, b);
+            const auto sources = memory_->hold(b);
             work_->reduce(b, true);
         }
         memory_->set_reduced(b);
         phases_[b] = phase::publishing;
-    }
-
-    /// As many bytes cross between two workers as in messages, and they are counted alike.
-    void count(const peer_share& s, std::size_t element) noexcept
-    {
-        const std::size_t back = store_->values_to_trainers() ? 0 : s.read - s.paired;
-        const std::size_t there = s.exposed + s.paired;
-        sent_->reduce_bytes += there * element;
-        sent_->publish_bytes += back * element;
-        sent_->messages += (there > 0 ? 1U : 0U) + (back > 0 ? 1U : 0U);
     }
 
     bucket_store* store_;

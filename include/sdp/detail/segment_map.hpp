@@ -7,6 +7,7 @@
 /// gradients; and, if owners work in its tensors, what they need of its plan. Nothing here waits or knows a communicator.
 
 #include <sdp/detail/buckets.hpp>
+#include <sdp/detail/peer_gate.hpp>
 #include <sdp/detail/reduction.hpp>
 
 #include <algorithm>
@@ -14,7 +15,6 @@
 #include <cstring>
 #include <memory>
 #include <span>
-#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -39,7 +39,7 @@ struct segment_options {
 /// At the start of a segment. Offsets are from there; of the arrays of the plan, addresses where those mean the same to all.
 struct alignas(64) segment_header {
     std::uint64_t ready; ///< 1 once the rest is
-    std::uint64_t closed, busy;
+    peer_gate gate;
     std::uint64_t counters, peer_count, peers, sections, views;
     std::uint64_t pieces, patterns, runs, first_piece, owned, owned_from;
 
@@ -196,25 +196,9 @@ public:
         out.in = out.out = piece_stream(r.arrays, std::span(std::lower_bound(r.mine.begin(), r.mine.end(), first), r.mine.end()));
     }
 
-    /// Says that this worker is at work in a peer's memory. False if the peer is gone; then nothing was said.
-    [[nodiscard]] bool enter(std::uint32_t peer) const noexcept
-    {
-        auto& head = *remotes_[peer].head;
-        std::atomic_ref(head.busy).fetch_add(1);
-        if (std::atomic_ref(head.closed).load() == 0)
-            return true;
-        leave(peer);
-        return false;
-    }
-    void leave(std::uint32_t peer) const noexcept { std::atomic_ref(remotes_[peer].head->busy).fetch_sub(1); }
-    /// Nobody enters this worker's memory any more, and those who have are waited for.
-    void close() noexcept
-    {
-        auto& head = *reinterpret_cast<segment_header*>(base_);
-        std::atomic_ref(head.closed).store(1);
-        while (std::atomic_ref(head.busy).load() != 0)
-            std::this_thread::yield();
-    }
+    /// Keeps a peer's memory in place, and this worker's own.
+    [[nodiscard]] peer_gate& gate(std::uint32_t peer) const noexcept { return remotes_[peer].head->gate; }
+    [[nodiscard]] peer_gate& gate() const noexcept { return reinterpret_cast<segment_header*>(base_)->gate; }
 
 private:
     struct remote {

@@ -8,6 +8,7 @@
 /// stand. A worker's tensors are used by others only from the first meeting to the second, when its stream waits for them: so
 /// an exception of the host's in between `ready` and `finish` frees nothing that others are about to write.
 
+#include <sdp/detail/peer_gate.hpp>
 #include <sdp/detail/stream_lists.hpp>
 #include <sdp/detail/tensor_sums.hpp>
 
@@ -16,7 +17,6 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 namespace sdp::detail {
@@ -87,10 +87,9 @@ public:
         if (!concerned())
             return;
         bool used = sums_->of(b).tiles.count > 0;
-        for (const auto& share : store_->buckets()[b].peers) {
+        for (const auto& share : store_->buckets()[b].peers)
             used = used || share.exposed > 0;
-            count(share, store_->wire_size_of(b));
-        }
+        store_->count_in_memory(b, *sent_);
         if (used)
             segment_->mark_host(b);
     }
@@ -120,10 +119,7 @@ public:
     {
         if (!segment_)
             return;
-        auto& mine = own();
-        std::atomic_ref(mine.closed).store(1);
-        while (std::atomic_ref(mine.busy).load() != 0)
-            std::this_thread::yield();
+        own().gate.close();
         try {
             follow_owners();
         } catch (...) { // the stream is lost, and with it the device
@@ -135,7 +131,7 @@ private:
     struct alignas(64) header {
         std::uint64_t exposed; ///< gradients may be read and overwritten by their owners, behind their marks
         std::uint64_t summed; ///< this worker, as an owner, has put all of that on its stream, in front of its last mark
-        std::uint64_t closed, busy; ///< as of `segment_header`
+        peer_gate gate; ///< to where the addresses lead
     };
 
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
@@ -173,42 +169,11 @@ private:
         say(&header::exposed);
     }
 
-    /// Keeps the sources' tensors where they are until the sums are on the stream.
-    class hold {
-    public:
-        /// @throws sdp::aborted_error if a source is gone
-        explicit hold(tensor_way& way)
-            : way_(&way)
-        {
-            for (const auto i : way.sources_) {
-                auto& head = way.head_of(i);
-                std::atomic_ref(head.busy).fetch_add(1);
-                ++held_;
-                if (std::atomic_ref(head.closed).load() == 0)
-                    continue;
-                release();
-                fail<aborted_error>("rank ", way.store_->plan().rank, " cannot go on with its exchange: rank ",
-                    way.store_->peers().ranks[i], " ended within a step");
-            }
-        }
-        hold(const hold&) = delete;
-        hold& operator=(const hold&) = delete;
-        ~hold() { release(); }
-
-    private:
-        void release() noexcept
-        {
-            for (; held_ > 0; --held_)
-                std::atomic_ref(way_->head_of(way_->sources_[held_ - 1]).busy).fetch_sub(1);
-        }
-
-        tensor_way* way_;
-        std::size_t held_ = 0;
-    };
-
     template <class TypeOf> void sum(TypeOf wire_of)
     {
-        const hold sources(*this);
+        // The sources' tensors stay where they are until the sums are on the stream.
+        const entered_gates sources(store_->plan().rank, store_->peers().ranks, sources_,
+            [this](std::uint32_t peer) -> peer_gate& { return head_of(peer).gate; });
         try {
             find_tensors();
             for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
@@ -265,16 +230,6 @@ private:
             if (has(i, &header::summed) && followed_ < step_)
                 segment_->follow(store_->peers().ranks[i], last_mark());
         followed_ = step_;
-    }
-
-    /// As many bytes cross between two workers as in messages, and they are counted alike.
-    void count(const peer_share& s, std::size_t element) noexcept
-    {
-        const std::size_t back = store_->values_to_trainers() ? 0 : s.read - s.paired;
-        const std::size_t there = s.exposed + s.paired;
-        sent_->reduce_bytes += there * element;
-        sent_->publish_bytes += back * element;
-        sent_->messages += (there > 0 ? 1U : 0U) + (back > 0 ? 1U : 0U);
     }
 
     C* comm_;

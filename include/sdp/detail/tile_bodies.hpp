@@ -52,50 +52,35 @@ template <class T, int width> struct alignas(sizeof(T) * width) several {
 };
 
 // A compiler for a device makes one fused operation of a product and a sum, which rounds once where the host rounds twice.
-[[nodiscard]] SDP_HOST_DEVICE inline float times(float a, float b) noexcept
+template <class T> [[nodiscard]] SDP_HOST_DEVICE inline T times(T a, T b) noexcept
 {
 #ifdef __CUDA_ARCH__
-    return __fmul_rn(a, b);
+    if constexpr (sizeof(T) == sizeof(float))
+        return __fmul_rn(a, b);
+    else
+        return __dmul_rn(a, b);
 #else
     return a * b;
 #endif
 }
-[[nodiscard]] SDP_HOST_DEVICE inline double times(double a, double b) noexcept
+template <class T> [[nodiscard]] SDP_HOST_DEVICE inline T plus(T a, T b) noexcept
 {
 #ifdef __CUDA_ARCH__
-    return __dmul_rn(a, b);
-#else
-    return a * b;
-#endif
-}
-[[nodiscard]] SDP_HOST_DEVICE inline float plus(float a, float b) noexcept
-{
-#ifdef __CUDA_ARCH__
-    return __fadd_rn(a, b);
+    if constexpr (sizeof(T) == sizeof(float))
+        return __fadd_rn(a, b);
+    else
+        return __dadd_rn(a, b);
 #else
     return a + b;
 #endif
 }
-[[nodiscard]] SDP_HOST_DEVICE inline double plus(double a, double b) noexcept
+template <class T> [[nodiscard]] SDP_HOST_DEVICE inline T over(T a, T b) noexcept
 {
 #ifdef __CUDA_ARCH__
-    return __dadd_rn(a, b);
-#else
-    return a + b;
-#endif
-}
-[[nodiscard]] SDP_HOST_DEVICE inline float over(float a, float b) noexcept
-{
-#ifdef __CUDA_ARCH__
-    return __fdiv_rn(a, b);
-#else
-    return a / b;
-#endif
-}
-[[nodiscard]] SDP_HOST_DEVICE inline double over(double a, double b) noexcept
-{
-#ifdef __CUDA_ARCH__
-    return __ddiv_rn(a, b);
+    if constexpr (sizeof(T) == sizeof(float))
+        return __fdiv_rn(a, b);
+    else
+        return __ddiv_rn(a, b);
 #else
     return a / b;
 #endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief How memory of a worker stays in place while a peer works there, although the worker may end at any time.
+
+#include <sdp/error.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <thread>
+
+namespace sdp::detail {
+
+/// Lies in memory that peers reach, and is open when it is all zeros.
+class peer_gate {
+public:
+    /// Says that somebody is at work behind it. False if it is closed; then nothing was said.
+    [[nodiscard]] bool enter() noexcept
+    {
+        std::atomic_ref(busy_).fetch_add(1);
+        if (std::atomic_ref(closed_).load() == 0)
+            return true;
+        leave();
+        return false;
+    }
+    void leave() noexcept { std::atomic_ref(busy_).fetch_sub(1); }
+    /// Nobody enters any more, and those who have are waited for.
+    void close() noexcept
+    {
+        std::atomic_ref(closed_).store(1);
+        while (std::atomic_ref(busy_).load() != 0)
+            std::this_thread::yield();
+    }
+
+private:
+    std::uint64_t closed_, busy_;
+};
+
+/// Keeps the gates of some peers from closing.
+/// @tparam GateOf names the gate of a peer
+template <class GateOf> class entered_gates {
+public:
+    /// @param rank the one who enters
+    /// @param ranks of the peers in the table
+    /// @param peers those to enter, by their places in the table
+    /// @throws sdp::aborted_error if one of them is gone
+    entered_gates(int rank, std::span<const int> ranks, std::span<const std::uint32_t> peers, GateOf gate_of)
+        : peers_(peers)
+        , gate_of_(gate_of)
+    {
+        for (const auto peer : peers) {
+            if (!gate_of_(peer).enter()) {
+                release();
+                fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", ranks[peer], " ended within a step");
+            }
+            ++entered_;
+        }
+    }
+    entered_gates(const entered_gates&) = delete;
+    entered_gates& operator=(const entered_gates&) = delete;
+    ~entered_gates() { release(); }
+
+private:
+    void release() noexcept
+    {
+        while (entered_ > 0)
+            gate_of_(peers_[--entered_]).leave();
+    }
+
+    std::span<const std::uint32_t> peers_;
+    GateOf gate_of_;
+    std::size_t entered_ = 0;
+};
+
+} // namespace sdp::detail
