@@ -16,10 +16,11 @@ gloo := libgloo-dev
 
 install = cmake/install-packages.sh $(1)
 
+# A preset, targets if not all, and which tests if not all.
 define run_tests
 cmake --preset $(1)
-cmake --build --preset $(1) -j $(JOBS)
-ctest --preset $(1) -j $(JOBS)
+cmake --build --preset $(1) -j $(JOBS) $(addprefix --target ,$(2))
+ctest --preset $(1) -j $(JOBS) $(3)
 endef
 
 .PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang bench performance quickstart study docs
@@ -28,8 +29,8 @@ endef
 .NOTPARALLEL:
 
 help:
-	@echo "make test        installs, builds and runs all tests, also with ASan and UBSan"
-	@echo "make nightly     that, the benchmarks, ASan and UBSan also over MPI, and TSan"
+	@echo "make test        installs, builds and runs all tests; those of the exchange also with ASan and UBSan"
+	@echo "make nightly     all tests also with ASan, UBSan and TSan, and those of the benchmarks"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
 	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
@@ -38,7 +39,7 @@ help:
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
-nightly: test benchmark-tests asan-mpi tsan
+nightly: dev benchmark-tests asan-mpi tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(study) doxygen)
@@ -52,7 +53,7 @@ benchmark-tests:
 
 asan:
 	@$(call install,$(core))
-	$(call run_tests,asan)
+	$(call run_tests,asan,oracle_tests comm_tests,-L '^(oracle|comm)$$')
 
 asan-mpi:
 	@$(call install,$(core) $(mpi))

@@ -72,17 +72,10 @@ def baselines(family, seeds, coverages=(0.25, 0.5)):
     return out
 
 
-def switches(family, seeds, coverage=0.5):
+def switches(family, seeds, variants, changes, coverage=0.5):
     """One thing changed at a time."""
-    out = []
-    for seed in seeds:
-        for variant in VARIANTS:
-            def changed(**more):
-                return family.run("switch", seed, variant=variant, coverage=coverage, **more)
-            out.append(family.run("switch", seed, 4, variant, coverage))
-            if variant[1] == "forward":  # a backward-masked pass is the full model's: little for these to change
-                out += [changed(normalizer="world"), changed(pin="ends"), changed(rescale="train"), changed(rescale="eval")]
-    return out
+    return [family.run("switch", seed, variant=variant, coverage=coverage, **change)
+            for seed in seeds for variant in variants for change in changes]
 
 
 def rates(family, seeds, factors, variants, coverage=0.5, budget="flops"):
@@ -96,16 +89,15 @@ def rates(family, seeds, factors, variants, coverage=0.5, budget="flops"):
     return out
 
 
-def alignment(family, coverages, seed=1):
-    return [family.run("alignment", seed, variant=v, coverage=c, probe_every=family.steps // 2) for v in VARIANTS for c in coverages]
+def alignment(family, variants, coverages, seed=1):
+    return [family.run("alignment", seed, variant=v, coverage=c, probe_every=family.steps // 2) for v in variants for c in coverages]
 
 
 def stragglers(family, seed=1):
     """Two workers, so that each has a core of two."""
     out = [family.run("straggler", seed, 2, breakdown=True, no_overlap=True)]
-    for unbalanced in (False, True):
-        more = {"unbalanced": True} if unbalanced else {}
-        out.append(family.run("straggler", seed, 2, ("block", "forward"), 0.5, breakdown=True, no_overlap=True, **more))
+    for balance in ("parameters", "work", "none"):
+        out.append(family.run("straggler", seed, 2, ("block", "forward"), 0.5, breakdown=True, no_overlap=True, balance=balance))
     for run in out:
         run["options"]["--steps"] = min(run["options"]["--steps"], 60)
     return out
@@ -140,23 +132,30 @@ def smoke():
 
 
 def cpu():
-    """Two cores, some two hours."""
+    """Two cores, some two hours. Three seeds where variants are compared; one where a curve is filled in."""
     text, images = llama(), resnet()
-    seeds = (1, 2, 3)
+    seeds, forward, backward = (1, 2, 3), VARIANTS[:2], VARIANTS[2:]
     out = []
     for family in (text, images):
         out += dense(family, seeds) + grid(family, (0.5,), seeds)
     for family in (text, images):
-        out += grid(family, (0.25, 0.75), seeds)
+        out += grid(family, (0.25, 0.75), seeds, variants=forward)
+        out += grid(family, (0.25,), seeds, variants=backward) + grid(family, (0.75,), (1,), variants=backward)
     for family in (text, images):
-        out += baselines(family, seeds, (0.5,)) + alignment(family, (0.25, 0.5, 0.75)) + stragglers(family)
-    out += dense(text, seeds, 4) + switches(text, seeds)
-    out += [images.run("switch", s, variant=v, coverage=0.5, **more) for s in seeds for v in (VARIANTS[0], VARIANTS[1])
-            for more in ({"rescale": "train"}, {"rescale": "eval"}, {"pin": "ends"}, {"bn": "batch"}, {"bn": "running"})]
+        out += baselines(family, seeds, (0.5,)) + stragglers(family)
+        # Under backward masking a worker's gradient is the full model's where it has one, at any coverage.
+        out += alignment(family, forward, (0.25, 0.5, 0.75)) + alignment(family, backward, (0.5,))
+    # What may bring forward masking closer; blocks, which are further behind, with three seeds.
+    changes = [{"normalizer": "world"}, {"pin": "ends"}, {"rescale": "train"}, {"rescale": "eval"}]
+    out += switches(text, seeds, forward[:1], changes) + switches(text, (1,), forward[1:], changes)
+    # The full model has four times the branches that a worker has seen.
+    out += switches(text, seeds, forward, [{"rescale": "train"}, {"rescale": "eval"}], 0.25)
+    out += dense(text, seeds, 4) + switches(text, seeds, forward, [{"workers": 4}]) + switches(text, (1,), backward, [{"workers": 4}])
+    changes = [{"rescale": "train"}, {"rescale": "eval"}, {"pin": "ends"}, {"bn": "batch"}, {"bn": "running"}]
+    out += switches(images, seeds, forward, changes)
     for family in (text, images):
-        out += grid(family, (0.375, 0.625), (1,), variants=VARIANTS[:2])
-        out += grid(family, (0.375, 0.625), (1,), ("equal",), variants=VARIANTS[2:])
-        out += rates(family, (1,), (0.5, 2), (VARIANTS[0],))
+        out += grid(family, (0.375, 0.625), (1,), variants=forward) + grid(family, (0.375, 0.625), (1,), ("equal",), variants=backward)
+        out += rates(family, (1,), (0.5, 2), VARIANTS[:1])
     return out
 
 

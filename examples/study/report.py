@@ -64,6 +64,10 @@ class Lines:
         return mine or self.pick(family=family, axis="dense")
 
 
+def budget_name(budget):
+    return "equal steps" if budget == "equal" else "equal FLOPs"
+
+
 def difference(ours, dense):
     """Ours less plain data parallelism's, over the seeds that both have, and whether it is significant."""
     pairs = [ours[seed] - dense[seed] for seed in ours if seed in dense]
@@ -97,17 +101,48 @@ def by(lines, key):
 def coverage_table(data, family):
     dense = data.losses(data.dense(family))
     accuracy = any("final_heldout_accuracy" in line["result"] for line in data.pick(family=family))
-    rows = [["plain data parallelism", "1", "", text(list(dense.values())), ""]
+    rows = [["plain data parallelism", "1", ""] + amount(data.dense(family)) + [text(list(dense.values())), ""]
             + ([accuracy_of(data.dense(family))] if accuracy else [])]
     cells = by(data.pick(family=family, axis="coverage"), lambda l: (l["variant"], l["coverage"], l["budget"]))
     order = [" ".join(v) for v in plans.VARIANTS]
     for variant, c, budget in sorted(cells, key=lambda k: (order.index(k[0]), k[1], k[2])):
         lines = cells[variant, c, budget]
         ours = data.losses(lines)
-        rows.append([variant, f"{c:g}", "equal steps" if budget == "equal" else "equal FLOPs", text(list(ours.values())),
-                     difference(ours, dense)] + ([accuracy_of(lines)] if accuracy else []))
-    return table(["method", "C", "budget", f"held-out loss, {UNITS.get(family.split('-')[0], 'nats')}", "less plain"]
+        rows.append([variant, f"{c:g}", budget_name(budget)] + amount(lines)
+                    + [text(list(ours.values())), difference(ours, dense)] + ([accuracy_of(lines)] if accuracy else []))
+    item = "tokens" if "tokens" in data.dense(family)[0]["result"] else "images"
+    return table(["method", "C", "budget", "steps", f"{item}, thousands", "seeds",
+                  f"held-out loss, {UNITS.get(family.split('-')[0], 'nats')}", "less plain"]
                  + (["accuracy, %"] if accuracy else []), rows)
+
+
+def orderings_table(data, family):
+    """Variants against each other, seed by seed."""
+    cells = {key: data.losses(lines) for key, lines in by(
+        data.pick(family=family, axis="coverage"), lambda l: (l["variant"], l["coverage"], l["budget"])).items()}
+    rows = []
+
+    def compare(what, budget, c, ours, other):
+        if len(cells.get(ours, {})) > 1 and len(cells.get(other, {})) > 1:
+            rows.append([what, f"{c:g}", budget_name(budget), difference(cells[ours], cells[other])])
+
+    coverages = sorted({c for _, c, _ in cells})
+    for budget in ("equal", "flops"):
+        for masking in ("forward", "backward"):
+            for c in coverages:
+                compare(f"blocks less neurons, {masking}", budget, c, (f"block {masking}", c, budget), (f"neuron {masking}", c, budget))
+        for part in ("block", "neuron"):
+            for c in coverages:
+                compare(f"forward less backward, {part}s", budget, c, (f"{part} forward", c, budget), (f"{part} backward", c, budget))
+        for variant in (" ".join(v) for v in plans.VARIANTS):
+            compare(f"C = 1/4 less C = 1/2, {variant}", budget, 0.25, (variant, 0.25, budget), (variant, 0.5, budget))
+    return table(["compared", "C", "budget", f"difference, {UNITS.get(family.split('-')[0], 'nats')}"], rows) if rows else "Not run yet."
+
+
+def amount(lines):
+    """What each of some runs trained on, and how many there are."""
+    r = lines[0]["result"]
+    return [str(r["steps"]), f"{r.get('tokens', r.get('images')) / 1000:,.0f}", str(len(lines))]
 
 
 def accuracy_of(lines):
@@ -146,7 +181,7 @@ def extras_table(data, family, axis):
         plain = data.losses(reference.get((first["variant"], first["coverage"], first["budget"], key[1]), []))
         dense = data.losses(data.pick(family=family, axis="dense", workers=key[1]))
         accuracy = accuracy_of(group)
-        rows.append([key[0] + ("" if key[1] == 8 else f", N = {key[1]}"), "equal steps" if key[2] == "equal" else "equal FLOPs",
+        rows.append([key[0] + ("" if key[1] == 8 else f", N = {key[1]}"), budget_name(key[2]),
                      text(list(ours.values())), difference(ours, dense), difference(ours, plain) if plain else "", accuracy])
     header = ["method", "budget", "held-out loss", "less plain data parallelism", "less the same without it", "accuracy, %"]
     keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
@@ -177,12 +212,18 @@ def alignment_table(data, family):
                   "bias, masks drawn anew", "couplings left out"], rows)
 
 
+def straggler_name(line):
+    balance = line["extra"].get("--balance")
+    how = "" if balance is None else ", not balanced" if balance == "none" else f", balanced by {balance}"
+    return name_of(line).split(" `")[0] + how
+
+
 def straggler_table(data, family):
     rows = []
     for line in data.pick(family=family, axis="straggler"):
         steps = line["result"]["steps"]
         for rank, (computing, waiting, exchanging) in enumerate(line["result"]["breakdown"]):
-            rows.append([name_of(line), rank] + [f"{1000 * x / steps:.1f}" for x in (computing, waiting, exchanging)])
+            rows.append([straggler_name(line), rank] + [f"{1000 * x / steps:.1f}" for x in (computing, waiting, exchanging)])
     if not rows:
         return "Not run yet."
     return table(["method", "worker", "computing, ms per step", "waiting, ms", "exchanging, ms"], rows)
@@ -215,6 +256,7 @@ def tables(data):
     for family in data.families():
         if data.dense(family):
             out[f"coverage {family}"] = coverage_table(data, family)
+            out[f"orderings {family}"] = orderings_table(data, family)
             out[f"cost {family}"] = cost_table(data, family)
             out[f"baselines {family}"] = extras_table(data, family, "baseline")
             out[f"switches {family}"] = extras_table(data, family, "switch")
@@ -252,7 +294,7 @@ def plot(data, family, folder):
             if points:
                 axis.errorbar([c for c, _ in points], [m for _, (m, _) in points], [e or 0 for _, (_, e) in points],
                               color=COLOURS[variant], marker="o", markersize=3, linewidth=1, capsize=2, label=variant)
-        axis.set(xlabel="coverage C", title="equal steps" if budget == "equal" else "equal FLOPs")
+        axis.set(xlabel="coverage C", title=budget_name(budget))
     axes[0].set_ylabel(f"held-out loss, {unit}")
     axes[1].legend(fontsize=7)
     save(figure, "coverage")
@@ -283,18 +325,37 @@ def plot(data, family, folder):
             probes = line["result"]["alignment"]
             style = {0.25: ":", 0.5: "--", 0.75: "-"}.get(line["coverage"], "-.")
             for axis, key in zip(axes, ("to_full", "bias")):
-                axis.plot([p["step"] for p in probes], [math.nan if p[key] is None else p[key] for p in probes], style, color=COLOURS[line["variant"]],
-                          marker="o", markersize=3, linewidth=1, label=f"{line['variant']} C={line['coverage']:g}")
+                axis.plot([p["step"] for p in probes], [math.nan if p[key] is None else p[key] for p in probes], style,
+                          color=COLOURS[line["variant"]], marker="o", markersize=3, linewidth=1, label=f"{line['variant']} C={line['coverage']:g}")
         axes[0].set(xlabel="step", ylabel="cosine to the full model's gradient")
         axes[1].set(xlabel="step", ylabel="bias of the mean over holders, relative")
         axes[1].legend(fontsize=6)
         save(figure, "alignment")
 
 
+    lines = data.pick(family=family, axis="straggler")
+    if lines:
+        names, spent = [], []
+        for line in lines:
+            for rank, times in enumerate(line["result"]["breakdown"]):
+                names.append(f"{straggler_name(line)}, worker {rank}")
+                spent.append([1000 * x / line["result"]["steps"] for x in times])
+        figure, axis = pyplot.subplots(figsize=(7, 0.6 + 0.3 * len(names)))
+        left = [0.0] * len(names)
+        for what, colour, widths in zip(("computing", "waiting", "exchanging"), ("#0072b2", "#bbbbbb", "#d55e00"), zip(*spent)):
+            axis.barh(names, widths, left=left, color=colour, label=what)
+            left = [a + b for a, b in zip(left, widths)]
+        axis.invert_yaxis()
+        axis.set(xlabel="ms per step")
+        axis.legend(fontsize=7)
+        save(figure, "stragglers")
+
+
 PLOTS_OF = {  # by table
     "coverage": [("coverage", "Held-out loss against coverage")],
     "cost": [("memory", "Loss against memory"), ("traffic", "Loss against traffic")],
     "alignment": [("alignment", "Alignment and bias of gradients")],
+    "stragglers": [("stragglers", "Computing, waiting and exchanging")],
 }
 
 

@@ -28,7 +28,7 @@ for word in "block forward" "plain data parallelism" "cosine to the full" "compu
 done
 if "$python" -c "import matplotlib" 2> /dev/null; then
     "$python" "$here/report.py" "$out/smoke.jsonl" --plots "$out" > /dev/null
-    for plot in coverage memory traffic alignment; do
+    for plot in coverage memory traffic alignment stragglers; do
         grep -q "</svg>" "$out/$plot-resnet.svg"
     done
 else

@@ -48,10 +48,18 @@ class Report(unittest.TestCase):
             self.assertEqual(report.difference(ours, dense).endswith("*"), star)
 
     def test_tables(self):
-        data = lines_of(*(line(s, 2.0, "dense", "dense", 1) for s in (1, 2, 3)), *(line(s, 2.5) for s in (1, 2, 3)))
+        trained = {"steps": 250, "tokens": 512000}
+        data = lines_of(*(line(s, 2.0, "dense", "dense", 1, **trained) for s in (1, 2, 3)),
+                        *(line(s, 2.5, **trained) for s in (1, 2, 3)))
         table = report.coverage_table(data, "llama")
-        self.assertIn("| plain data parallelism | 1 |  | 2.000 ± 0.000 |  |", table)
-        self.assertIn("| block forward | 0.5 | equal steps | 2.500 ± 0.000 | +0.500 ± 0.000", table)
+        self.assertIn("| plain data parallelism | 1 |  | 250 | 512 | 3 | 2.000 ± 0.000 |  |", table)
+        self.assertIn("| block forward | 0.5 | equal steps | 250 | 512 | 3 | 2.500 ± 0.000 | +0.500 ± 0.000", table)
+        other = [line(s, loss, variant="neuron forward", **trained) for s, loss in ((1, 2.4), (2, 2.5), (3, 2.9))]
+        both = lines_of(*(line(s, 2.5, **trained) for s in (1, 2, 3)), *other)  # differences .1, 0, −.4
+        self.assertIn("| blocks less neurons, forward | 0.5 | equal steps | -0.100 ± 0.153 |", report.orderings_table(both, "llama"))
+        self.assertEqual(report.orderings_table(lines_of(*other), "llama"), "Not run yet.")
+        self.assertEqual(report.straggler_name(line(1, 2.0) | {"extra": {"--breakdown": True, "--balance": "none"}}),
+                         "block forward C=0.5, not balanced")
         self.assertEqual(report.provenance(data), "6 runs, 3.0 hours, 2026-01-02, a machine.")
 
 

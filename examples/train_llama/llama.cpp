@@ -13,7 +13,7 @@
 
 namespace trainer {
 
-llama_description describe(const llama_shape& shape, pinning pin)
+llama_description describe(const llama_shape& shape, pinning pin, balancing balance)
 {
     using sdp::detail::text;
     llama_description out {shape, {}, {}};
@@ -35,8 +35,12 @@ llama_description describe(const llama_shape& shape, pinning pin)
         };
         std::optional<sdp::group_id> heads, hidden;
         if (!pinned) {
-            attention.within = m.add_block(name + "attention");
-            ffn.within = m.add_block(name + "ffn");
+            // Multiplications for a token: the projections, the scores and what they weigh.
+            const auto attention_work = 2 * (q_rows + kv_rows) * shape.hidden + 2 * shape.sequence * q_rows;
+            const auto ffn_work = 3 * shape.ffn * shape.hidden;
+            const bool by_work = balance == balancing::work;
+            attention.within = m.add_block(name + "attention", by_work ? static_cast<double>(attention_work) : 0);
+            ffn.within = m.add_block(name + "ffn", by_work ? static_cast<double>(ffn_work) : 0);
             heads = m.add_group(name + "heads", shape.kv_heads);
             hidden = m.add_group(name + "hidden", shape.ffn);
         }

@@ -45,7 +45,9 @@ struct llama_description {
 };
 
 /// @param pin layers that are pinned like the embedding
-[[nodiscard]] llama_description describe(const llama_shape& shape, pinning pin = pinning::none);
+/// @param balance what blocks cost
+[[nodiscard]] llama_description describe(
+    const llama_shape& shape, pinning pin = pinning::none, balancing balance = balancing::parameters);
 
 /// Normally distributed around 0; the scales of the norms start at 1. Matrices that end a residual branch start smaller, so
 /// that the stream does not grow with depth.

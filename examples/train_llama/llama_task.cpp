@@ -14,7 +14,7 @@ namespace trainer {
 
 llama_task::llama_task(const options& o, const llama_shape& shape, std::shared_ptr<const text> data)
     : options_(o)
-    , description_(describe(shape, o.pin))
+    , description_(describe(shape, o.pin, o.balance))
     , text_(std::move(data))
 {
     if (!text_)

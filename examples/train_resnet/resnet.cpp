@@ -13,7 +13,7 @@
 
 namespace trainer {
 
-resnet_description describe(const resnet_shape& shape, pinning pin)
+resnet_description describe(const resnet_shape& shape, pinning pin, balancing balance)
 {
     using sdp::detail::text;
     resnet_description out {shape, {}, {}, {}};
@@ -29,6 +29,7 @@ resnet_description describe(const resnet_shape& shape, pinning pin)
     for (const auto& stage : shape.stages)
         blocks += stage.blocks;
     auto channels = shape.stages.front().channels;
+    auto side = shape.side;
     ids.stem = m.add_parameter("stem", {channels, shape.inputs, 3, 3});
     ids.stem_norm = add_norm("stem_norm", channels, {});
     std::int64_t number = 0;
@@ -38,12 +39,16 @@ resnet_description describe(const resnet_shape& shape, pinning pin)
             const auto name = text("block", number);
             resnet_parameters::block b;
             b.stride = s > 0 && i == 0 ? 2 : 1;
+            side = (side + b.stride - 1) / b.stride;
             if (stage.inner > 0) {
                 const bool pinned = (number == 0 && (pin == pinning::first || pin == pinning::ends))
                     || (number + 1 == blocks && (pin == pinning::last || pin == pinning::ends));
                 sdp::placement whole, rows, columns;
                 if (!pinned) {
-                    whole.within = rows.within = columns.within = m.add_block(name);
+                    // Multiplications for an image: both convolutions compute images of this side.
+                    const auto work = 9 * stage.inner * (channels + stage.channels) * side * side;
+                    whole.within = rows.within = columns.within
+                        = m.add_block(name, balance == balancing::work ? static_cast<double>(work) : 0);
                     out.statistics.add_block(name);
                     const auto group = m.add_group(name + ".channels", stage.inner);
                     out.statistics.add_group(name + ".channels", stage.inner);

@@ -59,7 +59,9 @@ struct resnet_description {
 };
 
 /// @param pin blocks whose branches are pinned like the stem
-[[nodiscard]] resnet_description describe(const resnet_shape& shape, pinning pin = pinning::none);
+/// @param balance what blocks cost
+[[nodiscard]] resnet_description describe(
+    const resnet_shape& shape, pinning pin = pinning::none, balancing balance = balancing::parameters);
 
 /// Convolutions are Kaiming normal by what leaves them (fan-out), which keeps the gradient's size from layer to layer; batch
 /// norms do nothing yet.

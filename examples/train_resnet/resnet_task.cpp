@@ -10,7 +10,7 @@ namespace trainer {
 resnet_task::resnet_task(
     const options& o, const resnet_shape& shape, normalization_by norms, std::shared_ptr<const image_collection> data)
     : options_(o)
-    , description_(describe(shape, o.pin))
+    , description_(describe(shape, o.pin, o.balance))
     , norms_(norms)
     , images_(std::move(data))
 {

@@ -35,8 +35,8 @@ namespace {
                 "--rescale makes up for what is absent from the forward pass, and under --masking backward nothing is");
         if (o.shrink != shrinking::none && split)
             fail<usage_error>("--shrink makes a smaller model for plain data parallelism; expected --partition none with it");
-        if (o.unbalanced && o.partition != partition_kind::block)
-            fail<usage_error>("--unbalanced deals out whole blocks; expected --partition block with it");
+        if (o.balance != balancing::parameters && o.partition != partition_kind::block)
+            fail<usage_error>("--balance is for dealing out whole blocks; expected --partition block with it");
         if (o.comm == backend::nccl && o.device != compute_device::cuda)
             fail<usage_error>("--comm nccl needs --device cuda");
         if (o.comm == backend::mpi && o.device == compute_device::cuda)
@@ -80,7 +80,9 @@ options parse(int argc, char** argv, program& p)
     add_choice(app, "--pin", o.pin,
         {{"none", pinning::none}, {"first", pinning::first}, {"last", pinning::last}, {"ends", pinning::ends}},
         "layers that all workers hold in spite of the partition");
-    app.add_flag("--unbalanced", o.unbalanced, "deal out blocks in a row, whatever they cost");
+    add_choice(app, "--balance", o.balance,
+        {{"parameters", balancing::parameters}, {"work", balancing::work}, {"none", balancing::none}},
+        "what workers get as equal shares of when blocks are dealt out; none deals them out in a row");
     add_choice(app, "--rescale", o.rescale, {{"none", rescaling::none}, {"train", rescaling::train}, {"eval", rescaling::eval}},
         "make up for absent branches while training or when evaluating");
     add_choice(app, "--normalizer", o.normalizer, {{"holders", normalization::holders}, {"world", normalization::world}},

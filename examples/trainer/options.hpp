@@ -29,6 +29,8 @@ enum class precision { f32, bf16 };
 /// A smaller model trained by plain data parallelism, to compare with: the coverage's share of the neurons, or of the
 /// blocks, or nothing but what would be pinned.
 enum class shrinking { none, neuron, block, pinned };
+/// What is evened out between workers when blocks are dealt out: what they store, what they compute, or nothing.
+enum class balancing { parameters, work, none };
 /// Blocks that stay pinned in spite of the partition.
 enum class pinning { none, first, last, ends };
 
@@ -45,7 +47,7 @@ struct options {
     double coverage = 0.5;
     std::int64_t granularity = 1;
     pinning pin = pinning::none;
-    bool unbalanced = false;
+    balancing balance = balancing::parameters;
     rescaling rescale = rescaling::none;
     normalization normalizer = normalization::holders;
     bool owner_update = false;

@@ -54,7 +54,7 @@ struct chosen_partition {
             else
                 policy = neurons({.coverage = o.coverage, .granularity = 1, .seed = o.seed, .groups = t.wide_groups()}, narrow);
         } else if (o.partition == partition_kind::block) {
-            if (o.unbalanced)
+            if (o.balance == balancing::none)
                 policy = consecutive_blocks {o.coverage};
             else
                 policy = sdp::block_partition {.coverage = o.coverage, .seed = o.seed, .blocks = "*"};

@@ -143,8 +143,7 @@ private:
         std::array scalars {worker_.pass(*data_, out_.steps), 0.0};
         watch.lap(mine_.computing);
         if (o.breakdown) {
-            double nothing[1] {}; // a barrier
-            net_.reduce_scalars(nothing);
+            meet();
             watch.lap(mine_.waiting);
         }
         worker_.finish();
@@ -169,6 +168,13 @@ private:
         }
     }
 
+    /// Collective. Nobody goes on before all are here.
+    void meet()
+    {
+        double nothing[1] {};
+        net_.reduce_scalars(nothing);
+    }
+
     /// Collective. The full model at rank 0, nothing elsewhere.
     weights assemble()
     {
@@ -184,8 +190,14 @@ private:
     {
         const auto full = assemble();
         const auto statistics = statistics_ ? statistics_->assemble(0) : weights();
-        if (!reports())
-            return;
+        if (reports())
+            look_at(full, statistics, probes);
+        if (work_.o.breakdown)
+            meet(); // what rank 0 does alone is no part of the next step
+    }
+
+    void look_at(const weights& full, const weights& statistics, bool probes)
+    {
         const auto device = torch_device(work_.o.device);
         out_.held_out.emplace_back(out_.steps, work_.what->evaluate(to_device(full, device), to_device(statistics, device)));
         line_->held_out(out_.steps, out_.held_out.back().second);

@@ -196,6 +196,15 @@ TEST_CASE("the forward pass is the architecture's, with and without grouped quer
     }
 }
 
+TEST_CASE("blocks cost their elements, or the multiplications of a token")
+{
+    const auto stored = describe(tiny), computed = describe(tiny, pinning::none, balancing::work);
+    CHECK(stored.model.cost(sdp::block_id(0)) == 4 * 16 * 16 + 16); // the norm's scale too
+    CHECK(stored.model.cost(sdp::block_id(1)) == 3 * 12 * 16 + 16);
+    CHECK(computed.model.cost(sdp::block_id(0)) == 4 * 16 * 16 + 2 * 6 * 16);
+    CHECK(computed.model.cost(sdp::block_id(1)) == 3 * 12 * 16);
+}
+
 TEST_CASE("the loss is the mean negative log-likelihood in nats")
 {
     const auto d = describe(tiny);

@@ -193,6 +193,15 @@ TEST_CASE("ResNet-18 has the parameters that it is known for")
     CHECK(describe(make_shape(64, {2, 2, 2, 2}, 3, 32), pinning::ends).model.blocks().size() == 6);
 }
 
+TEST_CASE("blocks of few parameters compute as much as those of many")
+{
+    const auto d = describe(make_shape(64, {2, 2, 2, 2}, 3, 32), pinning::none, balancing::work);
+    for (std::size_t i = 0; i < 8; ++i) // the first of a later stage gets half as many channels
+        CHECK(d.model.cost(sdp::block_id(i)) == (i == 2 || i == 4 || i == 6 ? 56'623'104 : 75'497'472));
+    CHECK(describe(make_shape(8, {1, 1, 1, 1}, 1, 28), pinning::none, balancing::work).model.cost(sdp::block_id(3))
+        == 9 * 64 * (32 + 64) * 4 * 4); // sides are rounded up
+}
+
 TEST_CASE("the forward pass is the architecture's, by the batch's statistics and by given ones")
 {
     const auto d = describe(tiny);
