@@ -30,7 +30,7 @@ endef
 
 help:
 	@echo "make test        installs, builds and runs all tests; those of the exchange also with ASan and UBSan"
-	@echo "make nightly     all tests also with ASan, UBSan and TSan, and those of the benchmarks"
+	@echo "make nightly     all tests; all but libtorch's also with ASan and UBSan, the core's with TSan; those of the benchmarks"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
 	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"

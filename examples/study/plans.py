@@ -37,7 +37,7 @@ class Family:
         options.update({"--workers": workers, "--batch": self.batch // workers, "--steps": steps, "--seed": seed})
         options.setdefault("--eval-every", 0)
         if "--eval-batches" in options:  # batches of a worker's size: the same samples whatever the number of workers
-            options["--eval-batches"] = options["--eval-batches"] * workers // 8
+            options["--eval-batches"] = max(1, options["--eval-batches"] * workers // 8)
         return {
             "family": self.name, "program": self.program, "axis": axis, "variant": " ".join(variant) if variant else "dense",
             "coverage": coverage, "budget": budget, "workers": workers, "seed": seed, "extra": extra, "options": options,
@@ -145,17 +145,23 @@ def cpu():
         out += baselines(family, seeds, (0.5,)) + stragglers(family)
         # Under backward masking a worker's gradient is the full model's where it has one, at any coverage.
         out += alignment(family, forward, (0.25, 0.5, 0.75)) + alignment(family, backward, (0.5,))
-    # What may bring forward masking closer; blocks, which are further behind, with three seeds.
-    changes = [{"normalizer": "world"}, {"pin": "ends"}, {"rescale": "train"}, {"rescale": "eval"}]
-    out += switches(text, seeds, forward[:1], changes) + switches(text, (1,), forward[1:], changes)
-    # The full model has four times the branches that a worker has seen.
-    out += switches(text, seeds, forward, [{"rescale": "train"}, {"rescale": "eval"}], 0.25)
+    # One thing changed at a time. The batch norm behind a branch's channels brings their sum to one size, however many there are, so
+    # only whole branches are rescaled; and what AdamW makes of a gradient hardly depends on a factor, so SGD shows what a normalizer
+    # does.
+    pin, world = {"pin": "ends"}, {"normalizer": "world"}
+    rescaled, norms = [{"rescale": "train"}, {"rescale": "eval"}], [{"bn": "batch"}, {"bn": "running"}]
+    out += switches(images, seeds, forward, [pin, world] + norms)
+    out += switches(images, seeds, forward[:1], rescaled + [{"balance": "work"}, {"balance": "none"}])
+    out += switches(text, seeds, forward[:1], [world, pin] + rescaled) + switches(text, (1,), forward[1:], [world, pin] + rescaled)
+    # With C = 1/4 the full model has four times the branches that a worker has seen.
+    out += switches(text, seeds, forward, rescaled, 0.25)
+    for coverage in (0.25, 0.5):
+        out += switches(text, seeds, forward, [{"rescale": "eval", "budget": "flops"}], coverage)
     out += dense(text, seeds, 4) + switches(text, seeds, forward, [{"workers": 4}]) + switches(text, (1,), backward, [{"workers": 4}])
-    changes = [{"rescale": "train"}, {"rescale": "eval"}, {"pin": "ends"}, {"bn": "batch"}, {"bn": "running"}]
-    out += switches(images, seeds, forward, changes)
-    for family in (text, images):
-        out += grid(family, (0.375, 0.625), (1,), variants=forward) + grid(family, (0.375, 0.625), (1,), ("equal",), variants=backward)
+    for family in (images, text):
         out += rates(family, (1,), (0.5, 2), VARIANTS[:1])
+        out += grid(family, (0.375, 0.625), (1,), variants=forward)
+        out += grid(family, (0.375, 0.625), (1,), ("equal",), variants=backward)
     return out
 
 
@@ -169,9 +175,10 @@ def gpu():
             del family.options[option]
         family.name = "llama-" + model
         out += dense(family, seeds) + grid(family, (0.5, 0.25, 0.75), seeds if model == "60M" else (1,))
-        out += baselines(family, (1,), (0.5,))
+        out += baselines(family, (1,), (0.5,)) + alignment(family, VARIANTS[:2], (0.25, 0.5, 0.75))
     images = resnet(4000, 512, width=64, device="cuda", precision="bf16")
     out += dense(images, seeds) + grid(images, (0.5, 0.25, 0.75, 0.375, 0.625), seeds) + baselines(images, seeds)
+    out += alignment(images, VARIANTS[:2], (0.25, 0.5, 0.75))
     return out
 
 

@@ -24,7 +24,8 @@ import plans
 T_LIMIT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 COLOURS = {"block forward": "#0072b2", "neuron forward": "#d55e00", "block backward": "#56b4e9", "neuron backward": "#e69f00",
            "dense": "#000000"}
-UNIT_COUNTS = {"block": 8, "neuron": 512}  # of the small models: residual branches; neurons of the largest group
+# Of the small models: branches of one size; neurons of the largest group. The ResNet's branches are of many sizes.
+UNIT_COUNTS = {("llama", "block"): 8, ("llama", "neuron"): 512, ("resnet", "neuron"): 64}
 UNITS = {"llama": "nats per byte", "resnet": "nats per image"}
 
 
@@ -43,6 +44,11 @@ def text(values, digits=3, scale=1):
 
 def mib(value):
     return f"{value / 2**20:,.1f}"
+
+
+def known(value):
+    """Bytes that workers who share a device cannot tell apart are 0."""
+    return mib(value) if value else "–"
 
 
 class Lines:
@@ -157,7 +163,7 @@ def cost_table(data, family):
     for line in lines:
         r = line["result"]
         rows.append([name_of(line), f"{share_of(line):.0f}", mib(r["value_bytes"] + r["gradient_bytes"] + r["optimizer_bytes"]),
-                     mib(r["activation_peak_bytes"]), mib(r["peak_bytes"]), mib(r["bytes_sent_per_step"]),
+                     known(r["activation_peak_bytes"]), known(r["peak_bytes"]), mib(r["bytes_sent_per_step"]),
                      f"{r['spectral_gap']:.3f}" if line["variant"] != "dense" else "", f"{r['final_heldout_loss']:.3f}"])
     return table(["method", "held of what can be split, %", "values + gradients + optimizer, MiB",
                   "in a pass beyond the state, MiB", "peak, MiB", "sent per step, MiB", "spectral gap", "loss, seed 1"], rows)
@@ -165,7 +171,7 @@ def cost_table(data, family):
 
 def name_of(line):
     extra = " ".join(key if value is True else f"{key} {value}" for key, value in line["extra"].items())
-    coverage = f" C={line['coverage']:g}" if line["variant"] != "dense" or "--shrink" in line["extra"] else ""
+    coverage = f" C={line['coverage']:g}" if line["variant"] != "dense" or line["extra"].get("--shrink") in ("neuron", "block") else ""
     name = "plain data parallelism" if line["variant"] == "dense" else line["variant"]
     return f"{name}{coverage}" + (f" `{extra}`" if extra else "")
 
@@ -181,9 +187,10 @@ def extras_table(data, family, axis):
         plain = data.losses(reference.get((first["variant"], first["coverage"], first["budget"], key[1]), []))
         dense = data.losses(data.pick(family=family, axis="dense", workers=key[1]))
         accuracy = accuracy_of(group)
-        rows.append([key[0] + ("" if key[1] == 8 else f", N = {key[1]}"), budget_name(key[2]),
+        held = 100 * first["result"]["held_parameters"] / data.dense(family)[0]["result"]["full_parameters"]
+        rows.append([key[0] + ("" if key[1] == 8 else f", N = {key[1]}"), budget_name(key[2]), str(len(group)), f"{held:.0f}",
                      text(list(ours.values())), difference(ours, dense), difference(ours, plain) if plain else "", accuracy])
-    header = ["method", "budget", "held-out loss", "less plain data parallelism", "less the same without it", "accuracy, %"]
+    header = ["method", "budget", "seeds", "trained by a worker, % of the model", "held-out loss", "less plain data parallelism", "less the same without it", "accuracy, %"]
     keep = [i for i in range(len(header)) if any(row[i] for row in rows)]
     return table([header[i] for i in keep], [[row[i] for i in keep] for row in rows])
 
@@ -195,8 +202,8 @@ def number(value, digits=3):
 def left_out(line):
     """Share of the couplings between two units that no common holder computes, for balanced holders: of U units each holder has
     kU/N, so it has a given other one with probability (kU/N − 1)/(U − 1)."""
-    units = UNIT_COUNTS[line["variant"].split()[0]]
-    return 1 - (line["coverage"] * units - 1) / (units - 1)
+    units = UNIT_COUNTS.get((line["family"], line["variant"].split()[0]))
+    return None if units is None else 1 - (line["coverage"] * units - 1) / (units - 1)
 
 
 def alignment_table(data, family):
@@ -205,7 +212,7 @@ def alignment_table(data, family):
         for probe in line["result"]["alignment"]:
             rows.append([line["variant"], f"{line['coverage']:g}", probe["step"]]
                         + [number(probe[key]) for key in ("to_full", "pairwise", "bias", "bias_over_masks")]
-                        + [f"{left_out(line):.3f}" if line["variant"].endswith("forward") else "0"])
+                        + [number(left_out(line)) if line["variant"].endswith("forward") else "0"])
     if not rows:
         return "Not run yet."
     return table(["method", "C", "step", "cosine to the full model's gradient", "cosine between two workers", "bias, own masks",
@@ -301,6 +308,8 @@ def plot(data, family, folder):
 
     for name, label, of in (("memory", "peak tensor memory of a worker, MiB", lambda r: r["peak_bytes"] / 2**20),
                             ("traffic", "sent per worker and step, MiB", lambda r: r["bytes_sent_per_step"] / 2**20)):
+        if not all(of(l["result"]) for l in data.dense(family)):
+            continue  # not known where workers share a device
         figure, axis = pyplot.subplots(figsize=(6, 4))
         lines = data.pick(family=family, axis="coverage", budget="flops")
         for variant, group in by(lines, lambda l: l["variant"]).items():

@@ -81,6 +81,7 @@ class Plans(unittest.TestCase):
                 self.assertEqual(holders, round(holders), study.identity(run))
                 self.assertNotIn("--factor", run["options"])
                 self.assertGreaterEqual(run["options"]["--batch"], 1)
+                self.assertGreaterEqual(run["options"].get("--eval-batches", 1), 1)
         # A difference is claimed where there are three seeds; plain data parallelism has them too.
         for family in ("llama", "resnet"):
             seeds = {run["seed"] for run in plans.cpu() if run["family"] == family and run["axis"] == "dense"}

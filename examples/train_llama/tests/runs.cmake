@@ -256,6 +256,13 @@ elseif(CASE STREQUAL "probe")
   check(backward GREATER 0.999999)
   check(forward LESS 0.9999)
   check(forward GREATER 0)
+  # Where all hold everything, the mean over holders is the full gradient.
+  must_run(${TRAIN} ${small} --partition neuron --coverage 1 --probe-every 12 --summary all.json)
+  file(READ ${DIRECTORY}/all.json summary)
+  foreach(key IN ITEMS bias bias_over_masks)
+    string(JSON value GET "${summary}" alignment 0 ${key})
+    check(value LESS 0.0001)
+  endforeach()
 
 elseif(CASE STREQUAL "wire")
   # Gradients of half the size, by counter and formula, and nearly the same training.
