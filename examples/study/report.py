@@ -158,8 +158,11 @@ def accuracy_of(lines):
 def cost_table(data, family):
     """Memory and traffic of the worker that needs most, at equal steps."""
     rows = []
-    lines = data.dense(family)[:1] + [l for l in data.pick(family=family, axis="coverage", budget="equal", seed=1)] \
-        + [l for l in data.pick(family=family, axis="baseline", budget="equal", seed=1)]
+    order = [" ".join(v) for v in plans.VARIANTS]
+    lines = data.dense(family)[:1] \
+        + sorted(data.pick(family=family, axis="coverage", budget="equal", seed=1),
+                 key=lambda l: (order.index(l["variant"]), l["coverage"])) \
+        + data.pick(family=family, axis="baseline", budget="equal", seed=1)
     for line in lines:
         r = line["result"]
         rows.append([name_of(line), f"{share_of(line):.0f}", mib(r["value_bytes"] + r["gradient_bytes"] + r["optimizer_bytes"]),
@@ -311,12 +314,13 @@ def plot(data, family, folder):
         if not all(of(l["result"]) for l in data.dense(family)):
             continue  # not known where workers share a device
         figure, axis = pyplot.subplots(figsize=(6, 4))
-        lines = data.pick(family=family, axis="coverage", budget="flops")
-        for variant, group in by(lines, lambda l: l["variant"]).items():
+        lines = data.pick(family=family, axis="coverage", budget="flops") + data.pick(family=family, axis="switch", budget="flops")
+        for (variant, rescaled), group in by(lines, lambda l: (l["variant"], "--rescale" in l["extra"])).items():
             points = sorted((statistics.fmean([of(l["result"]) for l in same]),
                              statistics.fmean([l["result"]["final_heldout_loss"] for l in same]))
                             for same in by(group, lambda l: l["coverage"]).values())
-            axis.plot(*zip(*points), color=COLOURS[variant], marker="o", markersize=3, linewidth=1, label=f"{variant}, equal FLOPs")
+            axis.plot(*zip(*points), "--" if rescaled else "-", color=COLOURS[variant], marker="o", markersize=3, linewidth=1,
+                      label=f"{variant}{', rescaled' if rescaled else ''}, equal FLOPs")
         rest = data.dense(family) + data.pick(family=family, axis="baseline")
         for number, (key, same) in enumerate(by(rest, lambda l: (name_of(l), l["budget"])).items()):
             axis.plot(statistics.fmean([of(l["result"]) for l in same]),
@@ -338,7 +342,7 @@ def plot(data, family, folder):
                           color=COLOURS[line["variant"]], marker="o", markersize=3, linewidth=1, label=f"{line['variant']} C={line['coverage']:g}")
         axes[0].set(xlabel="step", ylabel="cosine to the full model's gradient")
         axes[1].set(xlabel="step", ylabel="bias of the mean over holders, relative")
-        axes[1].legend(fontsize=6)
+        axes[1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
         save(figure, "alignment")
 
 
@@ -356,7 +360,7 @@ def plot(data, family, folder):
             left = [a + b for a, b in zip(left, widths)]
         axis.invert_yaxis()
         axis.set(xlabel="ms per step")
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
         save(figure, "stragglers")
 
 
