@@ -125,7 +125,7 @@ def smoke():
         out += dense(family, (1, 2), 4) + [family.run("coverage", s, 4, v, 0.5, b) for v in VARIANTS for b in ("equal", "flops")
                                            for s in ((1, 2) if v == VARIANTS[0] else (1,))]
         out += [family.run("baseline", 1, 4, coverage=0.5, stochastic_depth=0.5), family.run("baseline", 1, 4, checkpoint=True)]
-        out += [family.run("switch", 1, 4, VARIANTS[0], 0.5, pin="ends"),
+        out += [family.run("switch", 1, 4, VARIANTS[0], 0.5, pin="first"),
                 family.run("alignment", 1, 4, VARIANTS[0], 0.5, probe_every=4)]
         out += stragglers(family)
     return out
