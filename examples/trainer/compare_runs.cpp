@@ -100,7 +100,7 @@ void print_table(const std::vector<json>& runs)
                 return number(
                     100 * static_cast<double>(mine) / static_cast<double>(sum(run.at("data_parallel"), keys)), "%.1f %%");
             }},
-        {"activations, at their peak", worst({"activation_peak_bytes"})},
+        {"most in a pass beyond that", worst({"activation_peak_bytes"})},
         {"sent per worker and step", worst({"bytes_sent_per_step"})},
         {"  by formula", worst({"bytes_sent_formula"})},
         {"tokens per second, all workers", key("tokens_per_second", "%.0f")},
