@@ -12,6 +12,7 @@
 #include <sdp/detail/global_sums.hpp>
 #include <sdp/detail/progress_thread.hpp>
 #include <sdp/detail/readiness.hpp>
+#include <sdp/detail/step_weights.hpp>
 #include <sdp/detail/stream_engine.hpp>
 #include <sdp/overlap/build.hpp>
 
@@ -37,7 +38,7 @@ public:
         , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_),
               detail::make_buckets(model_, options.bucket_bytes, engine::most_parameters), std::move(comm), tensors_, options,
-              bytes_of_gradients())
+              tensors_.gradient_sizes())
         , sums_(engine_.comm(), options.timeout)
         , readiness_(model_, subnetwork_, engine_.buckets())
     {
@@ -112,11 +113,7 @@ public:
         weights_[static_cast<std::size_t>(rank())] = weight;
         step_start_ = engine_.sent();
         reduce_scalars(weights_);
-        for (std::size_t r = 0; r < weights_.size(); ++r)
-            if (!(weights_[r] >= 0) || !std::isfinite(weights_[r]))
-                detail::fail("rank ", r, " gave its gradients the weight ", weights_[r], "; expected a finite number ≥ 0");
-        if (std::all_of(weights_.begin(), weights_.end(), [](double w) { return w == 0; }))
-            detail::fail("all ranks gave their gradients the weight 0; expected at least one weight above 0");
+        detail::check_weights(weights_);
         open(weights_);
     }
 
@@ -330,16 +327,6 @@ private:
         if (engine_.must_be_shared(index_of(id)) && out.data != engine_.gradient_memory(index_of(id)))
             detail::fail("parameter '", tensors_.name(id), "': with shared_gradients, the gradient on rank ", rank(),
                 " must lie in gradient_memory; a tensor elsewhere was given");
-        return out;
-    }
-
-    /// By parameter; 0 if it is not trained.
-    [[nodiscard]] std::vector<std::size_t> bytes_of_gradients() const
-    {
-        std::vector<std::size_t> out(model_.parameters().size(), 0);
-        for (std::size_t p = 0; p < out.size(); ++p)
-            if (const auto id = parameter_id(p); subnetwork_.trains(id))
-                out[p] = static_cast<std::size_t>(subnetwork_.shape(id).product()) * size_of(model_[id].type());
         return out;
     }
 

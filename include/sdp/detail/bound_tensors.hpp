@@ -63,6 +63,16 @@ public:
         return checked(view, id, subnetwork_->shape(id), "gradient");
     }
 
+    /// By parameter, in bytes; 0 if it is not trained.
+    [[nodiscard]] std::vector<std::size_t> gradient_sizes() const
+    {
+        std::vector<std::size_t> out(gradients_.size(), 0);
+        for (std::size_t p = 0; p < out.size(); ++p)
+            if (const auto id = parameter_id(p); subnetwork_->trains(id))
+                out[p] = static_cast<std::size_t>(subnetwork_->shape(id).product()) * size_of((*model_)[id].type());
+        return out;
+    }
+
     /// @throws sdp::error as `checked`, or if there is no such slab
     void bind_value(parameter_id id, std::size_t slab, const tensor_view& view)
     {

@@ -8,10 +8,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <span>
 #include <vector>
 
 namespace sdp::detail {
+
+/// @throws sdp::error on a weight that is negative or not finite, naming its rank, or if all are 0
+inline void check_weights(std::span<const double> weights)
+{
+    for (std::size_t r = 0; r < weights.size(); ++r)
+        if (!(weights[r] >= 0) || !std::isfinite(weights[r]))
+            fail("rank ", r, " gave its gradients the weight ", weights[r], "; expected a finite number ≥ 0");
+    if (std::ranges::all_of(weights, [](double w) { return w == 0; }))
+        fail("all ranks gave their gradients the weight 0; expected at least one weight above 0");
+}
 
 class step_weights {
 public:

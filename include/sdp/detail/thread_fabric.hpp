@@ -9,6 +9,7 @@
 /// while the others sleep.
 
 #include <sdp/detail/exchange_check.hpp>
+#include <sdp/detail/thread_batch.hpp>
 #include <sdp/detail/thread_bell.hpp>
 #include <sdp/detail/thread_lane.hpp>
 #include <sdp/detail/thread_memory.hpp>
@@ -28,19 +29,11 @@
 
 namespace sdp::detail {
 
-/// The messages of one exchange. Large enough for any exchange of its group, so that a used one serves every later call.
-struct thread_batch {
-    std::unique_ptr<thread_message[]> messages;
-    std::size_t count = 0;
-    thread_batch* next_free = nullptr;
-
-    [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
-};
-
 /// What belongs to one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
         : check(rank, size)
+        , batches(size)
     {
     }
 
@@ -49,8 +42,7 @@ struct thread_endpoint {
     std::atomic<bool> left = false;
     std::mutex mutex;
     exchange_check check;
-    std::vector<std::unique_ptr<thread_batch>> batches;
-    thread_batch* free = nullptr;
+    thread_batches batches;
 };
 
 /// All ranks of a group and the lanes between them.
@@ -128,8 +120,7 @@ public:
     template <class Done> void wait_for(int rank, int peer, Done done, std::chrono::milliseconds limit)
     {
         const auto hopeless = [&] {
-            if (const int cause = failing_rank(); cause >= 0)
-                fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+            throw_if_aborted(rank);
             // In this order: what a rank did before it left is visible once `left` is.
             if (endpoint(peer).left.load() && !done())
                 fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
@@ -152,8 +143,7 @@ public:
     {
         auto& self = endpoint(rank);
         const std::lock_guard lock(self.mutex);
-        batch->next_free = self.free;
-        self.free = batch;
+        self.batches.put_back(batch);
     }
 
     /// Takes an unfinished batch out of the lanes. Its messages can never be matched right again, so the group ends.
@@ -199,38 +189,7 @@ private:
             fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
         if (sends.empty() && receives.empty())
             return nullptr;
-        if (self.free == nullptr) {
-            // One message per peer and direction is the most there can be.
-            auto fresh = std::make_unique<thread_batch>();
-            fresh->messages = std::make_unique<thread_message[]>(2 * static_cast<std::size_t>(size_ - 1));
-            self.batches.push_back(std::move(fresh));
-            self.free = self.batches.back().get();
-        }
-        auto* const batch = self.free;
-        self.free = batch->next_free;
-        batch->count = 0;
-        for (const auto& each : receives) {
-            auto& message = next_message(*batch, tag, each.peer, each.bytes);
-            message.outgoing = false;
-            message.target = each.data;
-        }
-        for (const auto& each : sends) {
-            auto& message = next_message(*batch, tag, each.peer, each.bytes);
-            message.outgoing = true;
-            message.source = each.data;
-        }
-        return batch;
-    }
-
-    [[nodiscard]] static thread_message& next_message(thread_batch& batch, exchange_tag tag, int peer, std::size_t bytes) noexcept
-    {
-        auto& message = batch.messages[batch.count++];
-        message.tag = tag;
-        message.peer = peer;
-        message.bytes = bytes;
-        message.partner = nullptr;
-        message.stage.store(thread_stage::waiting, std::memory_order_relaxed);
-        return message;
+        return self.batches.take(tag, sends, receives);
     }
 
     void post(int rank, thread_message& message) noexcept
@@ -293,6 +252,12 @@ private:
             std::this_thread::yield();
     }
 
+    void throw_if_aborted(int rank) const
+    {
+        if (const int cause = failing_rank(); cause >= 0)
+            fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+    }
+
     void throw_if_hopeless(int rank, thread_batch& batch)
     {
         for (auto& message : batch.used())
@@ -303,8 +268,7 @@ private:
                     message.outgoing ? message.bytes : message.other_bytes, " bytes, but the receiver expects ",
                     message.outgoing ? message.other_bytes : message.bytes);
             }
-        if (const int cause = failing_rank(); cause >= 0)
-            fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+        throw_if_aborted(rank);
         for (auto& message : batch.used()) {
             // In this order: what a rank posted before it left is visible once `left` is.
             if (endpoint(message.peer).left.load() && message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
