@@ -60,7 +60,7 @@ std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail
             for (std::uint32_t s = 0; s < group.sides; ++s) {
                 const auto& side = sums.sides()[group.first_side + s];
                 const auto x = side.within + static_cast<std::uint32_t>(t.packed) + i;
-                out.emplace_back(side.place, sdp::detail::place_in(job, side.shape, side.start, x));
+                out.emplace_back(side.place, sdp::detail::place_in(job.runs, job.shapes[side.shape], side.start, x));
             }
         }
     return out;

@@ -116,7 +116,7 @@ TEST_CASE("a tile's elements are where the runs say")
         const std::uint64_t first = random() % elements.size();
         const auto t = tile_from(rows, first, static_cast<std::uint32_t>(elements.size() - first));
         for (std::uint32_t i = 0; i < t.count; ++i)
-            REQUIRE(place_of(job, t, i) == elements[first + i]);
+            REQUIRE(tile_rows(job, t)(i) == elements[first + i]);
     }
 }
 

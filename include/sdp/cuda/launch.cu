@@ -14,7 +14,8 @@ namespace {
     template <class Body>
     __global__ void __launch_bounds__(threads) tile_kernel(const __grid_constant__ detail::tile_job job, const Body body)
     {
-        body(job, job.tiles[blockIdx.x], threadIdx.x, threads);
+        const detail::work_tile tile = job.tiles[blockIdx.x];
+        body(job, tile, threadIdx.x, threads);
     }
 
     /// A warp per tile.
@@ -24,7 +25,8 @@ namespace {
         const unsigned number = blockIdx.x * (threads / 32) + threadIdx.x / 32;
         if (number >= job.count)
             return;
-        double sum = detail::square_body<T> {}(job, job.tiles[number], threadIdx.x % 32);
+        const detail::work_tile tile = job.tiles[number];
+        double sum = detail::square_body<T> {}(job, tile, threadIdx.x % 32);
         for (unsigned half = 16; half > 0; half /= 2) {
             const double other = __shfl_down_sync(0xFFFFFFFFU, sum, half);
             sum = detail::plus(sum, other);

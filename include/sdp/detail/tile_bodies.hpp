@@ -121,8 +121,9 @@ template <class T, class W> struct pack_body {
         using S = typename sum_of<T>::type;
         const bool weigh = weighted && job.weights != nullptr;
         const S weight = weigh ? static_cast<S>(job.weights[job.rank] * job.scales[t.group].weight_scale) : S(1);
+        const tile_rows rows(job, t);
         for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
-            const auto in = several<T, width>::read(from + place_of(job, t, i));
+            const auto in = several<T, width>::read(from + rows(i));
             several<W, width> out;
             for (int j = 0; j < width; ++j)
                 out.of[j] = weigh ? (weight == 0 ? convert<W>(S(0)) : convert<W>(times(convert<S>(in.of[j]), weight)))
@@ -142,6 +143,7 @@ template <class T, class W> struct unpack_body {
         const W* const from = reinterpret_cast<const W*>(job.buffer) + t.packed;
         using S = typename sum_of<T>::type;
         const S divisor = divided ? static_cast<S>(job.scales[t.group].divisor) : S(1);
+        const tile_rows rows(job, t);
         for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto in = several<W, width>::read(from + i);
             several<T, width> out;
@@ -149,7 +151,7 @@ template <class T, class W> struct unpack_body {
                 const S x = convert<S>(in.of[j]);
                 out.of[j] = convert<T>(!divided ? x : divisor == 0 ? S(0) : over(x, divisor));
             }
-            out.write(to + place_of(job, t, i));
+            out.write(to + rows(i));
         });
     }
 };
@@ -157,23 +159,23 @@ template <class T, class W> struct unpack_body {
 /// Sums some elements of all sides of a group in rank order, divides once, and writes the mean to the sides that get it.
 /// `read(side)` yields them as they would arrive, `write(side, mean)` puts back the mean, rounded as it would arrive.
 template <class T, class W, int width, class Side, class Read, class Write>
-SDP_HOST_DEVICE inline void sum_sides(const tile_job& job, const sum_group& group, const Side* sides, Read read, Write write)
+SDP_HOST_DEVICE inline void sum_sides(
+    const double* weights, const class_scale& scale, std::uint32_t count, const Side* sides, Read read, Write write)
 {
     using S = typename sum_of<T>::type;
-    const class_scale& scale = job.scales[group.holder_class];
     const S divisor = static_cast<S>(scale.divisor);
     several<S, width> sum {};
     bool first = true;
-    for (std::uint32_t s = 0; s < group.sides; ++s) {
+    for (std::uint32_t s = 0; s < count; ++s) {
         S weight(1);
-        if (job.weights != nullptr) {
-            weight = static_cast<S>(job.weights[sides[s].rank] * scale.weight_scale);
+        if (weights != nullptr) {
+            weight = static_cast<S>(weights[sides[s].rank] * scale.weight_scale);
             if (weight == 0) // counts for nothing, not even as a NaN
                 continue;
         }
         const several<S, width> in = read(sides[s]);
         for (int j = 0; j < width; ++j) {
-            const S x = job.weights != nullptr ? times(weight, in.of[j]) : in.of[j];
+            const S x = weights != nullptr ? times(weight, in.of[j]) : in.of[j];
             sum.of[j] = first ? x : plus(sum.of[j], x);
         }
         first = false;
@@ -181,7 +183,7 @@ SDP_HOST_DEVICE inline void sum_sides(const tile_job& job, const sum_group& grou
     several<W, width> mean;
     for (int j = 0; j < width; ++j)
         mean.of[j] = convert<W>(first ? S(0) : over(sum.of[j], divisor));
-    for (std::uint32_t s = 0; s < group.sides; ++s)
+    for (std::uint32_t s = 0; s < count; ++s)
         if (sides[s].written)
             write(sides[s], mean);
 }
@@ -213,12 +215,14 @@ template <class T, class W> struct reduce_body {
     {
         using S = typename sum_of<T>::type;
         T* const own = static_cast<T*>(job.tensors[t.tensor]);
-        const sum_group& group = job.groups[t.group];
+        const sum_group group = job.groups[t.group];
+        const class_scale scale = job.scales[group.holder_class];
+        const tile_rows rows(job, t);
         for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
-            const std::uint64_t at = place_of(job, t, i);
+            const std::uint64_t at = rows(i);
             const auto arrived = [&](const sum_side& side) { return reinterpret_cast<W*>(job.buffer + side.at) + t.packed + i; };
             sum_sides<T, W, width>(
-                job, group, job.sides + group.first_side,
+                job.weights, scale, group.sides, job.sides + group.first_side,
                 [&](const sum_side& side) {
                     if (side.at == sum_side::own_tensor)
                         return read_rounded<T, W, width>(own + at);
@@ -239,14 +243,16 @@ template <class T, class W> struct tensor_sum_body {
     SDP_HOST_DEVICE void operator()(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads) const
     {
         using S = typename sum_of<T>::type;
-        const sum_group& group = job.groups[t.group];
+        const sum_group group = job.groups[t.group];
+        const class_scale scale = job.scales[group.holder_class];
         for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto x = static_cast<std::uint32_t>(t.packed) + i;
             const auto place = [&](const tensor_side& side) {
-                return static_cast<T*>(job.places[side.place]) + place_in(job, side.shape, side.start, side.within + x);
+                return static_cast<T*>(job.places[side.place])
+                    + place_in(job.runs, job.shapes[side.shape], side.start, side.within + x);
             };
             sum_sides<T, W, width>(
-                job, group, job.tensor_sides + group.first_side,
+                job.weights, scale, group.sides, job.tensor_sides + group.first_side,
                 [&](const tensor_side& side) { return read_rounded<T, W, width>(place(side)); },
                 [&](const tensor_side& side, const several<W, width>& mean) {
                     converted<T>(converted<S>(mean)).write(place(side));
@@ -263,9 +269,10 @@ template <class T> struct square_body {
     [[nodiscard]] SDP_HOST_DEVICE double operator()(const tile_job& job, const work_tile& t, std::uint32_t lane) const
     {
         const T* const from = static_cast<const T*>(job.tensors[t.tensor]);
+        const tile_rows rows(job, t);
         double sum = 0;
         for (std::uint32_t i = lane; i < t.count; i += square_lanes) {
-            const double x = convert<typename sum_of<T>::type>(from[place_of(job, t, i)]);
+            const double x = convert<typename sum_of<T>::type>(from[rows(i)]);
             sum = plus(sum, times(x, x));
         }
         return sum;

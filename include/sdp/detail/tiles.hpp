@@ -134,15 +134,14 @@ template <class F> void with_tile_types(element_type type, element_type wire, F 
 
 /// Where in a tensor the `x`-th element is of rows that begin at `start`.
 [[nodiscard]] SDP_HOST_DEVICE inline std::uint64_t place_in(
-    const tile_job& job, std::uint32_t shape, std::uint64_t start, std::uint32_t x) noexcept
+    const listed_run* all_runs, const row_shape& s, std::uint64_t start, std::uint32_t x) noexcept
 {
-    const row_shape& s = job.shapes[shape];
     const std::uint32_t row = s.per_row(x);
     const std::uint32_t in_row = x - row * s.per_row.divisor;
     start += std::uint64_t {row} * s.row_step;
     if (s.runs == 0)
         return start + in_row + std::uint64_t {s.length(in_row)} * s.gap;
-    const listed_run* const runs = job.runs + s.first_run;
+    const listed_run* const runs = all_runs + s.first_run;
     std::uint32_t low = 0, high = s.runs; // the last run that begins at or before it
     while (high - low > 1) {
         const std::uint32_t middle = (low + high) / 2;
@@ -151,10 +150,27 @@ template <class F> void with_tile_types(element_type type, element_type wire, F 
     return start + runs[low].offset + (in_row - runs[low].before);
 }
 
-/// Where in the tensor the `i`-th element of a tile is.
-[[nodiscard]] SDP_HOST_DEVICE inline std::uint64_t place_of(const tile_job& job, const work_tile& t, std::uint32_t i) noexcept
-{
-    return place_in(job, t.shape, t.start, t.within + i);
-}
+/// The elements of a tile in its tensor. A copy: on a device what a thread keeps needs not be read again after each write, of
+/// which the compiler cannot know that it changes no tile and no shape.
+struct tile_rows {
+    SDP_HOST_DEVICE tile_rows(const tile_job& job, const work_tile& t) noexcept
+        : shape(job.shapes[t.shape])
+        , runs(job.runs)
+        , start(t.start)
+        , within(t.within)
+    {
+    }
+
+    /// Where in the tensor the `i`-th element of the tile is.
+    [[nodiscard]] SDP_HOST_DEVICE std::uint64_t operator()(std::uint32_t i) const noexcept
+    {
+        return place_in(runs, shape, start, within + i);
+    }
+
+    row_shape shape;
+    const listed_run* runs;
+    std::uint64_t start;
+    std::uint32_t within;
+};
 
 } // namespace sdp::detail
