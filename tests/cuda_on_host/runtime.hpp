@@ -2,7 +2,8 @@
 #pragma once
 /// @file
 /// @brief As much of the CUDA runtime as sdp::cuda uses, on the host: a stream is a thread, which takes its time. Tests what is
-/// ordered by events and what is not, best with ThreadSanitizer. Says nothing of kernels as a device runs them, nor of speed.
+/// ordered by events and what is not, best with ThreadSanitizer, and what a capture takes. Says nothing of kernels as a device
+/// runs them, nor of speed.
 
 #include <set>
 #include <utility>

@@ -88,17 +88,22 @@ public:
     /// @param rank this worker's, 0 … size − 1
     /// @param size the number of ranks, each on a device of its own
     /// @param host the stream that the framework works on
-    /// @param options how long to wait for peers
-    /// @throws sdp::nccl_error
+    /// @param options how long to wait for peers, and where
+    /// @throws sdp::nccl_error also if the others do not come in time
     [[nodiscard]] static nccl_communicator create(
         const ncclUniqueId& id, int rank, int size, cudaStream_t host, const nccl_options& options = {})
     {
-        ncclComm_t handle = nullptr;
-        detail::check_nccl(ncclCommInitRank(&handle, size, id, rank), "ncclCommInitRank");
-        return {handle, true, host, options};
+        const auto handle = detail::make_communicator(id, rank, size, options);
+        try {
+            return {handle, true, host, options};
+        } catch (...) {
+            ncclCommAbort(handle);
+            throw;
+        }
     }
     /// Uses the framework's communicator, which has to outlive all copies. Nobody else uses it meanwhile. After an error it is
-    /// aborted, which frees it: the framework does not destroy it then (`aborted()`).
+    /// aborted, which frees it: the framework does not destroy it then (`aborted()`). One that blocks waits inside NCCL for a
+    /// peer that two ranks' first exchange does not find, without an end (`nccl_options::blocking`).
     [[nodiscard]] static nccl_communicator attach(ncclComm_t handle, cudaStream_t host, const nccl_options& options = {})
     {
         return {handle, false, host, options};

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
 /// @brief One rank of an NCCL group that runs the oracle's scenarios, and a captured step: `nccl_oracle <rank> <ranks> <file for
-/// the id> [scenarios]`.
-///
-/// Rank 0 writes the group's id to the file, the others wait for it. NCCL refuses two ranks on one device unless it takes them
-/// for different hosts: give each process an NCCL_HOSTID of its own.
+/// the id> [scenarios] [blocking]`.
+
+#include "meet.hpp"
 
 #include <cuda/captured_step.hpp>
 #include <cuda/managed_tensors.hpp>
@@ -16,34 +15,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <thread>
 
 namespace {
 
-ncclUniqueId meet(int rank, const std::string& file)
+int run(int rank, int size, const std::string& file, std::uint64_t scenarios, bool blocking)
 {
-    ncclUniqueId id;
-    if (rank == 0) {
-        sdp::detail::check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
-        std::ofstream(file + ".part", std::ios::binary).write(id.internal, sizeof id.internal);
-        std::filesystem::rename(file + ".part", file);
-        return id;
-    }
-    for (int tries = 0; !std::filesystem::exists(file); ++tries) {
-        if (tries == 600)
-            sdp::detail::fail("rank 0 has not written ", file, " within a minute");
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-    std::ifstream(file, std::ios::binary).read(id.internal, sizeof id.internal);
-    return id;
-}
-
-int run(int rank, int size, const std::string& file, std::uint64_t scenarios)
-{
-    auto comm = sdp::nccl_communicator::create(meet(rank, file), rank, size, nullptr, {.timeout = std::chrono::minutes(2)});
+    auto comm = sdp::nccl_communicator::create(
+        support::meet(rank, file), rank, size, nullptr, {.timeout = std::chrono::minutes(2), .blocking = blocking});
     std::uint64_t ran = 0, compared = 0, failures = 0;
     {
         const sdp::cuda::stream stream;
@@ -80,7 +59,7 @@ int run(int rank, int size, const std::string& file, std::uint64_t scenarios)
 int main(int argc, char** argv)
 {
     if (argc < 4) {
-        std::fprintf(stderr, "usage: nccl_oracle <rank> <ranks> <file for the id> [scenarios]\n");
+        std::fprintf(stderr, "usage: nccl_oracle <rank> <ranks> <file for the id> [scenarios] [blocking]\n");
         return 2;
     }
     if (sdp::cuda::device_count() == 0) {
@@ -88,7 +67,8 @@ int main(int argc, char** argv)
         return 0;
     }
     try {
-        return run(std::atoi(argv[1]), std::atoi(argv[2]), argv[3], argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 20);
+        return run(
+            std::atoi(argv[1]), std::atoi(argv[2]), argv[3], argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 20, argc > 5);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "nccl_oracle: %s\n", e.what());
         return 1;

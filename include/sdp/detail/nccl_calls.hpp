@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief NCCL's errors as exceptions, and its calls with an end to the waiting.
+
+#include <sdp/error.hpp>
+
+#include <nccl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <thread>
+
+namespace sdp {
+
+/// NCCL failed, or a peer did not answer. The communicator is aborted then.
+class nccl_error : public error {
+public:
+    nccl_error(const std::string& what, ncclResult_t code)
+        : error(what)
+        , code_(code)
+    {
+    }
+    [[nodiscard]] ncclResult_t code() const noexcept { return code_; }
+
+private:
+    ncclResult_t code_;
+};
+
+struct nccl_options {
+    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
+    /// Of communicators that are made: whether NCCL's own calls may wait for peers, as long as it takes. Two ranks get in touch
+    /// in their first exchange, inside NCCL, where a peer that never comes is waited for without an end. Where that is left to a
+    /// thread of NCCL's, `timeout` holds there too; each exchange costs the host a thread more.
+    bool blocking = false;
+};
+
+namespace detail {
+
+    /// @throws sdp::nccl_error naming the call
+    inline void check_nccl(ncclResult_t code, const char* call)
+    {
+        if (code != ncclSuccess && code != ncclInProgress)
+            throw nccl_error(text(call, " failed: ", ncclGetErrorString(code)), code);
+    }
+
+    /// When a wait that begins now is over.
+    [[nodiscard]] inline std::chrono::steady_clock::time_point end_of(std::chrono::milliseconds limit)
+    {
+        constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365); // keeps sums from overflowing
+        return std::chrono::steady_clock::now() + std::min(limit, longest);
+    }
+
+    /// What has become of a call of a communicator that does not block; `ncclInProgress` if it takes longer than `limit`.
+    [[nodiscard]] inline ncclResult_t outcome_of(ncclComm_t handle, ncclResult_t code, std::chrono::milliseconds limit)
+    {
+        const auto end = end_of(limit);
+        for (int tries = 0; code == ncclInProgress && std::chrono::steady_clock::now() < end; ++tries) {
+            if (tries < 100)
+                std::this_thread::yield(); // what is only to be launched takes some tens of microseconds
+            else
+                std::this_thread::sleep_for(std::chrono::microseconds(20));
+            if (const auto asked = ncclCommGetAsyncError(handle, &code); asked != ncclSuccess)
+                return asked;
+        }
+        return code;
+    }
+
+    /// Collective.
+    /// @throws sdp::nccl_error also if the others do not come in time
+    [[nodiscard]] inline ncclComm_t make_communicator(const ncclUniqueId& id, int rank, int size, const nccl_options& options)
+    {
+        ncclComm_t handle = nullptr;
+        ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+        config.blocking = options.blocking ? 1 : 0;
+        const auto begun = ncclCommInitRankConfig(&handle, size, id, rank, &config);
+        check_nccl(begun, "ncclCommInitRankConfig");
+        const auto code = outcome_of(handle, begun, options.timeout);
+        if (code == ncclSuccess)
+            return handle;
+        ncclCommAbort(handle);
+        if (code == ncclInProgress)
+            throw nccl_error(text("rank ", rank, " waited ", options.timeout.count(), " ms for all ", size,
+                                 " ranks to make their NCCL communicator"),
+                code);
+        throw nccl_error(
+            text("rank ", rank, ": making the NCCL communicator of ", size, " ranks failed: ", ncclGetErrorString(code)), code);
+    }
+
+    /// Frees a communicator of which nothing is under way.
+    inline void close_communicator(ncclComm_t handle, std::chrono::milliseconds limit) noexcept
+    {
+        if (outcome_of(handle, ncclCommFinalize(handle), limit) == ncclSuccess)
+            ncclCommDestroy(handle);
+        else
+            ncclCommAbort(handle);
+    }
+
+    /// Closes a group of calls also when one of them throws.
+    class nccl_group {
+    public:
+        nccl_group() { check_nccl(ncclGroupStart(), "ncclGroupStart"); }
+        nccl_group(const nccl_group&) = delete;
+        nccl_group& operator=(const nccl_group&) = delete;
+        ~nccl_group()
+        {
+            if (open_)
+                ncclGroupEnd();
+        }
+        [[nodiscard]] ncclResult_t end()
+        {
+            open_ = false;
+            return ncclGroupEnd();
+        }
+
+    private:
+        bool open_ = true;
+    };
+
+} // namespace detail
+
+} // namespace sdp

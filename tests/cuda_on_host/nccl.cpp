@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "nccl.hpp"
+
+#include "runtime.hpp"
+#include "streams.hpp"
+
+#include <sdp/detail/half.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+
+namespace {
+
+using rank_pair = std::pair<int, int>; ///< from and to
+
+/// One side of a message that waits for the other.
+struct posted {
+    const ncclComm* owner;
+    void* data;
+    std::size_t bytes;
+    std::shared_ptr<std::size_t> left; ///< of the owner's group
+};
+
+struct reduction {
+    std::map<int, void*> data; ///< by rank
+    std::size_t left = 0; ///< ranks that have not seen the sum
+    bool done = false;
+};
+
+/// What the ranks of an id share.
+struct clique {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int size = 0;
+    std::set<int> arrived;
+    std::set<rank_pair> calling; ///< who has begun to get in touch with whom
+    std::map<rank_pair, std::deque<posted>> sends, receives;
+    std::map<std::uint64_t, reduction> reductions;
+};
+
+struct message {
+    bool sends;
+    int peer;
+    void* data;
+    std::size_t bytes;
+};
+
+} // namespace
+
+struct ncclComm {
+    std::shared_ptr<clique> ranks;
+    int rank = 0, device = 0;
+    bool blocks = true;
+    // Of the one thread that may call.
+    std::function<void()> begun; ///< a group that is not on the stream yet
+    std::vector<int> called; ///< whom that waits for
+    bool introduced = false;
+    int delay = 0;
+    // Under the ranks' lock.
+    ncclResult_t failure = ncclSuccess;
+    bool aborted = false, destroyed = false;
+    int running = 0; ///< groups on streams, now
+    std::uint64_t reductions = 0;
+};
+
+namespace {
+
+struct {
+    std::mutex mutex;
+    std::map<const ncclComm*, std::shared_ptr<ncclComm>> communicators;
+    std::map<std::string, std::shared_ptr<clique>> cliques;
+    std::uint64_t ids = 0;
+} all;
+
+ncclResult_t misuse(ncclResult_t code)
+{
+    ++simulated::nccl.misused;
+    return code;
+}
+
+std::shared_ptr<ncclComm> find(const ncclComm* handle)
+{
+    const std::lock_guard lock(all.mutex);
+    const auto at = all.communicators.find(handle);
+    return at == all.communicators.end() ? nullptr : at->second;
+}
+std::shared_ptr<ncclComm> take(const ncclComm* handle)
+{
+    const std::lock_guard lock(all.mutex);
+    const auto node = all.communicators.extract(handle);
+    return node.empty() ? nullptr : node.mapped();
+}
+
+/// A communicator that may be given something.
+std::shared_ptr<ncclComm> usable(const ncclComm* handle)
+{
+    auto out = find(handle);
+    return out && out->introduced && !out->begun && out->device == simulated::current_device ? out : nullptr;
+}
+
+/// Meets the other side of a message, or leaves this one for it.
+void post(clique& c, const message& m, const posted& one)
+{
+    const int rank = one.owner->rank;
+    const rank_pair way = m.sends ? rank_pair {rank, m.peer} : rank_pair {m.peer, rank};
+    auto& others = m.sends ? c.receives[way] : c.sends[way];
+    if (others.empty()) {
+        (m.sends ? c.sends : c.receives)[way].push_back(one);
+        return;
+    }
+    const auto other = others.front();
+    others.pop_front();
+    if (other.bytes != one.bytes)
+        misuse(ncclInvalidArgument);
+    if (const auto bytes = std::min(one.bytes, other.bytes); bytes > 0)
+        std::memcpy(m.sends ? other.data : one.data, m.sends ? one.data : other.data, bytes);
+    --*other.left;
+    --*one.left;
+}
+
+/// On a stream.
+void run_messages(ncclComm& comm, const std::vector<message>& messages)
+{
+    auto& c = *comm.ranks;
+    std::unique_lock lock(c.mutex);
+    if (comm.destroyed)
+        misuse(ncclInvalidUsage);
+    if (comm.aborted)
+        return;
+    ++comm.running;
+    const auto left = std::make_shared<std::size_t>(messages.size());
+    if (comm.failure == ncclSuccess)
+        for (const auto& m : messages)
+            post(c, m, {&comm, m.data, m.bytes, left});
+    c.changed.notify_all();
+    c.changed.wait(lock, [&] { return *left == 0 || comm.aborted; });
+    if (*left > 0)
+        for (auto* const sides : {&c.sends, &c.receives})
+            for (auto& [way, waiting] : *sides)
+                std::erase_if(waiting, [&](const posted& p) { return p.owner == &comm; });
+    --comm.running;
+    c.changed.notify_all();
+}
+
+template <class T, class Add> void add_all(const reduction& r, std::size_t count, Add add)
+{
+    for (std::size_t i = 0; i < count; ++i) {
+        T sum = static_cast<const T*>(r.data.begin()->second)[i];
+        for (auto other = std::next(r.data.begin()); other != r.data.end(); ++other)
+            sum = add(sum, static_cast<const T*>(other->second)[i]);
+        for (const auto& [rank, data] : r.data)
+            static_cast<T*>(data)[i] = sum;
+    }
+}
+
+void add_all(const reduction& r, std::size_t count, ncclDataType_t type)
+{
+    using namespace sdp::detail;
+    const auto add = [](auto a, auto b) { return a + b; };
+    const auto add_half = [](auto a, auto b) { return convert<decltype(a)>(from_bits(a) + from_bits(b)); };
+    if (type == ncclDouble)
+        add_all<double>(r, count, add);
+    else if (type == ncclFloat)
+        add_all<float>(r, count, add);
+    else if (type == ncclBfloat16)
+        add_all<bf16_bits>(r, count, add_half);
+    else
+        add_all<f16_bits>(r, count, add_half);
+}
+
+/// On a stream.
+void run_all_reduce(ncclComm& comm, void* data, std::size_t count, ncclDataType_t type)
+{
+    auto& c = *comm.ranks;
+    std::unique_lock lock(c.mutex);
+    if (comm.destroyed)
+        misuse(ncclInvalidUsage);
+    if (comm.aborted)
+        return;
+    ++comm.running;
+    const auto number = comm.reductions++;
+    auto& r = c.reductions[number];
+    r.data[comm.rank] = data;
+    if (r.data.size() == static_cast<std::size_t>(c.size)) {
+        add_all(r, count, type);
+        r.left = r.data.size();
+        r.done = true;
+        c.changed.notify_all();
+    }
+    c.changed.wait(lock, [&] { return r.done || comm.aborted; });
+    if (!r.done)
+        r.data.erase(comm.rank);
+    else if (--r.left == 0)
+        c.reductions.erase(number);
+    --comm.running;
+    c.changed.notify_all();
+}
+
+/// Whether all that a group is for have begun to get in touch too. Under the ranks' lock.
+bool in_touch(const ncclComm& comm)
+{
+    return std::all_of(comm.called.begin(), comm.called.end(), [&](int peer) {
+        return peer == comm.rank || comm.ranks->calling.contains({peer, comm.rank});
+    });
+}
+
+/// Puts a group on its stream as soon as its peers are there: now, or when the communicator is asked how it is.
+ncclResult_t begin(ncclComm& comm, std::vector<int> peers, std::function<void()> put)
+{
+    auto& c = *comm.ranks;
+    std::unique_lock lock(c.mutex);
+    comm.called = std::move(peers);
+    for (const int peer : comm.called)
+        c.calling.insert({comm.rank, peer});
+    c.changed.notify_all();
+    if (comm.blocks) {
+        c.changed.wait(lock, [&] { return in_touch(comm); });
+        lock.unlock();
+        put();
+        return ncclSuccess;
+    }
+    comm.begun = std::move(put);
+    comm.delay = simulated::nccl_delay;
+    return ncclInProgress;
+}
+
+/// A group of this thread.
+struct {
+    int depth = 0;
+    std::shared_ptr<ncclComm> comm;
+    cudaStream_t stream = nullptr;
+    std::vector<message> messages;
+} thread_local group;
+
+ncclResult_t add(ncclComm_t handle, cudaStream_t stream, const message& m)
+{
+    auto comm = usable(handle);
+    const bool fits = group.depth > 0 && (group.messages.empty() || (group.comm == comm && group.stream == stream));
+    if (!comm || !fits || m.peer < 0 || m.peer >= comm->ranks->size || (m.data == nullptr && m.bytes > 0))
+        return misuse(ncclInvalidArgument);
+    group.comm = std::move(comm);
+    group.stream = stream;
+    group.messages.push_back(m);
+    return ncclSuccess;
+}
+
+} // namespace
+
+void simulated::fail(ncclComm_t communicator, ncclResult_t code)
+{
+    const auto comm = find(communicator);
+    const std::lock_guard lock(comm->ranks->mutex);
+    comm->failure = code;
+}
+
+const char* ncclGetErrorString(ncclResult_t code)
+{
+    return code == ncclRemoteError ? "remote error" : code == ncclInvalidArgument ? "invalid argument" : "some error";
+}
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id)
+{
+    const std::lock_guard lock(all.mutex);
+    *id = {};
+    ++all.ids;
+    std::memcpy(id->internal, &all.ids, sizeof all.ids);
+    return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* handle, int size, ncclUniqueId id, int rank, ncclConfig_t* config)
+{
+    if (rank < 0 || rank >= size)
+        return ncclInvalidArgument;
+    auto comm = std::make_shared<ncclComm>();
+    comm->rank = rank;
+    comm->device = simulated::current_device;
+    comm->blocks = config->blocking != 0;
+    comm->delay = comm->blocks ? 0 : simulated::nccl_delay.load();
+    {
+        const std::lock_guard lock(all.mutex);
+        auto& ranks = all.cliques[std::string(id.internal, sizeof id.internal)];
+        if (!ranks)
+            ranks = std::make_shared<clique>();
+        comm->ranks = ranks;
+        all.communicators.emplace(comm.get(), comm);
+    }
+    ++simulated::nccl.made;
+    ++simulated::nccl.alive;
+    *handle = comm.get();
+    auto& c = *comm->ranks;
+    std::unique_lock lock(c.mutex);
+    c.size = size;
+    if (!c.arrived.insert(rank).second)
+        return misuse(ncclInvalidUsage);
+    c.changed.notify_all();
+    if (!comm->blocks)
+        return ncclInProgress;
+    c.changed.wait(lock, [&] { return c.arrived.size() == static_cast<std::size_t>(size); });
+    comm->introduced = true;
+    return ncclSuccess;
+}
+ncclResult_t ncclCommFinalize(ncclComm_t handle)
+{
+    const auto comm = usable(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    if (comm->blocks)
+        return ncclSuccess;
+    return begin(*comm, {}, [] {});
+}
+ncclResult_t ncclCommDestroy(ncclComm_t handle)
+{
+    const auto comm = take(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    --simulated::nccl.alive;
+    const std::lock_guard lock(comm->ranks->mutex);
+    comm->destroyed = true;
+    return comm->running > 0 ? misuse(ncclInvalidUsage) : ncclSuccess;
+}
+ncclResult_t ncclCommAbort(ncclComm_t handle)
+{
+    const auto comm = take(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    --simulated::nccl.alive;
+    comm->begun = nullptr;
+    std::unique_lock lock(comm->ranks->mutex);
+    comm->aborted = true;
+    comm->ranks->changed.notify_all();
+    comm->ranks->changed.wait(lock, [&] { return comm->running == 0; });
+    return ncclSuccess;
+}
+ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* code)
+{
+    const auto comm = find(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    std::unique_lock lock(comm->ranks->mutex);
+    const bool all_here = comm->ranks->arrived.size() == static_cast<std::size_t>(comm->ranks->size);
+    const bool ready = all_here && (!comm->begun || in_touch(*comm));
+    if (comm->failure != ncclSuccess)
+        *code = comm->failure;
+    else if (!ready || comm->delay > 0) {
+        comm->delay -= ready ? 1 : 0;
+        *code = ncclInProgress;
+    } else {
+        lock.unlock();
+        comm->introduced = true;
+        if (comm->begun)
+            std::exchange(comm->begun, nullptr)();
+        *code = ncclSuccess;
+    }
+    return ncclSuccess;
+}
+ncclResult_t ncclCommCount(const ncclComm_t handle, int* count)
+{
+    const auto comm = usable(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    *count = comm->ranks->size;
+    return ncclSuccess;
+}
+ncclResult_t ncclCommUserRank(const ncclComm_t handle, int* rank)
+{
+    const auto comm = usable(handle);
+    if (!comm)
+        return misuse(ncclInvalidArgument);
+    *rank = comm->rank;
+    return ncclSuccess;
+}
+
+ncclResult_t ncclGroupStart()
+{
+    ++group.depth;
+    return ncclSuccess;
+}
+ncclResult_t ncclGroupEnd()
+{
+    if (--group.depth > 0)
+        return ncclSuccess;
+    const auto comm = std::exchange(group.comm, nullptr);
+    const auto messages = std::exchange(group.messages, {});
+    if (!comm)
+        return ncclSuccess;
+    ++simulated::nccl.groups;
+    std::vector<int> peers;
+    for (const auto& m : messages) {
+        peers.push_back(m.peer);
+        ++simulated::nccl.messages;
+        if (m.sends)
+            simulated::nccl.sent[static_cast<std::size_t>(comm->rank)] += m.bytes;
+    }
+    return begin(
+        *comm, peers, [=, stream = group.stream] { simulated::stream_of(stream).put([=] { run_messages(*comm, messages); }); });
+}
+ncclResult_t ncclSend(const void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t handle, cudaStream_t stream)
+{
+    return type == ncclInt8 ? add(handle, stream, {true, peer, const_cast<void*>(data), count}) : misuse(ncclInvalidArgument);
+}
+ncclResult_t ncclRecv(void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t handle, cudaStream_t stream)
+{
+    return type == ncclInt8 ? add(handle, stream, {false, peer, data, count}) : misuse(ncclInvalidArgument);
+}
+ncclResult_t ncclAllReduce(
+    const void* from, void* to, std::size_t count, ncclDataType_t type, ncclRedOp_t how, ncclComm_t handle, cudaStream_t stream)
+{
+    const auto comm = usable(handle);
+    if (!comm || from != to || how != ncclSum || group.depth > 0)
+        return misuse(ncclInvalidArgument);
+    ++simulated::nccl.all_reduces;
+    std::vector<int> all_ranks;
+    for (int rank = 0; rank < comm->ranks->size; ++rank)
+        all_ranks.push_back(rank);
+    return begin(*comm, all_ranks, [=] { simulated::stream_of(stream).put([=] { run_all_reduce(*comm, to, count, type); }); });
+}
