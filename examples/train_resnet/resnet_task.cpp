@@ -2,6 +2,7 @@
 #include "resnet_task.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <utility>
 

@@ -3,6 +3,7 @@
 #include "memory.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <doctest/doctest.h>
 

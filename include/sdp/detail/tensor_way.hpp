@@ -136,7 +136,14 @@ private:
 
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
     [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(store_->peers().ranks[peer]); }
-    [[nodiscard]] header& head_of(std::uint32_t peer) const { return *reinterpret_cast<header*>(base_of(peer)); }
+    /// Of a peer that has shared its memory, as all have who have said anything.
+    [[nodiscard]] header& head_of(std::uint32_t peer) const
+    {
+        auto* const base = base_of(peer);
+        if (base == nullptr)
+            fail("rank ", store_->peers().ranks[peer], " has not shared its memory");
+        return *reinterpret_cast<header*>(base);
+    }
     [[nodiscard]] header& own() const { return *reinterpret_cast<header*>(segment_->of(store_->plan().rank)); }
     [[nodiscard]] std::size_t last_mark() const noexcept { return store_->buckets().size(); }
 
