@@ -166,19 +166,28 @@ def cpu():
 
 
 def gpu():
-    """One card; LLaMA 60M and 130M on as much text as there is, the full ResNet-18."""
-    out = []
-    seeds = (1, 2, 3)
+    """One card; LLaMA 60M and 130M on as much text as there is, the full ResNet-18. No stragglers: workers share the card."""
+    out, families = [], []
+    seeds, forward = (1, 2, 3), VARIANTS[:2]
     for model, batch, steps in (("60M", 128, 2000), ("130M", 128, 2000)):
         family = llama(steps, batch, model=model, seq=256, lr=1e-3, device="cuda", precision="bf16")
         for option in ("--layers", "--hidden", "--heads", "--ffn"):
             del family.options[option]
         family.name = "llama-" + model
+        families.append(family)
         out += dense(family, seeds) + grid(family, (0.5, 0.25, 0.75), seeds if model == "60M" else (1,))
-        out += baselines(family, (1,), (0.5,)) + alignment(family, VARIANTS[:2], (0.25, 0.5, 0.75))
+        out += baselines(family, (1,), (0.5,)) + alignment(family, forward, (0.25, 0.5, 0.75))
+    text = families[0]
     images = resnet(4000, 512, width=64, device="cuda", precision="bf16")
     out += dense(images, seeds) + grid(images, (0.5, 0.25, 0.75, 0.375, 0.625), seeds) + baselines(images, seeds)
-    out += alignment(images, VARIANTS[:2], (0.25, 0.5, 0.75))
+    out += alignment(images, forward, (0.25, 0.5, 0.75))
+    pin, world = {"pin": "ends"}, {"normalizer": "world"}
+    rescaled = [{"rescale": "train"}, {"rescale": "eval"}]
+    out += switches(text, seeds, forward, [pin, world] + rescaled) + switches(text, seeds, forward, rescaled, 0.25)
+    out += switches(images, seeds, forward, [pin, world, {"bn": "batch"}]) + switches(images, seeds, forward[:1], rescaled)
+    for family in (text, images):
+        for workers in (4, 16):
+            out += switches(family, (1,), VARIANTS, [{"workers": workers}])
     return out
 
 
