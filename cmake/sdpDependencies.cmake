@@ -57,8 +57,9 @@ macro(sdp_find_component name)
       set(sdp_${name}_REASON "component ${name} needs the CUDA Toolkit, which was not found")
     elseif("${name}" STREQUAL "nccl" AND NOT TARGET NCCL::NCCL)
       # NCCL has no package configuration of its own.
-      find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV NCCL_HOME PATH_SUFFIXES include)
-      find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR} ENV NCCL_HOME PATH_SUFFIXES lib lib64)
+      find_path(NCCL_INCLUDE_DIR nccl.h HINTS ENV NCCL_HOME ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
+      # The package on PyPI has the versioned name alone.
+      find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ENV NCCL_HOME ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib lib64)
       if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
         add_library(NCCL::NCCL UNKNOWN IMPORTED)
         set_target_properties(NCCL::NCCL PROPERTIES

@@ -31,6 +31,7 @@ batched_copy::batched_copy(const std::vector<stretch>& stretches)
             reinterpret_cast<std::byte**>(to_), reinterpret_cast<std::size_t*>(sizes_), static_cast<unsigned>(count_)),
         "cub::DeviceMemcpy::Batched");
     scratch_ = pool_.take(scratch_bytes_);
+    sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); // copies from pageable memory may go on
 }
 
 void batched_copy::operator()(cudaStream_t stream)

@@ -30,6 +30,8 @@ namespace {
 using plan_bench::row;
 using sdp::index_t;
 
+constexpr std::size_t most_runs = std::size_t {1} << 24; ///< of a tensor: short ones take a smaller one
+
 struct contender {
     std::string name;
     double bytes; ///< read and written
@@ -51,10 +53,11 @@ void measure(bool columns, std::size_t run_bytes, std::size_t tensor_bytes, int 
     else
         m.add_parameter("matrix", {neurons, run}, {.axes = {{0, group}}});
     sdp::assignment a(m, 3);
-    std::vector<sdp::neuron_unit> units;
+    const std::uint32_t holders[] {a.add_holders({0, 1}), a.add_holders({0, 2})};
+    std::vector<sdp::assignment::unit> units;
     for (index_t i = 0; i < neurons; ++i)
-        units.push_back({i, i + 1, i % 2 == 0 ? sdp::rank_set {0, 1} : sdp::rank_set {0, 2}});
-    a.assign(group, units);
+        units.push_back({i, i + 1, holders[i % 2]});
+    a.assign(group, std::move(units));
     const sdp::residency residents(m, a, sdp::forward_masking {});
     const sdp::subnetwork mine(m, residents, 0);
 
@@ -160,7 +163,7 @@ int main(int argc, char** argv)
         const plan_bench::report print(argc > 3 ? argv[3] : "");
         for (const bool columns : {false, true})
             for (const std::size_t run_bytes : {4, 16, 64, 256, 512, 4096, 65'536})
-                measure(columns, run_bytes, mebibytes << 20, rounds, print);
+                measure(columns, run_bytes, std::min(mebibytes << 20, run_bytes * most_runs), rounds, print);
         return 0;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "tile_bench: %s\n", e.what());

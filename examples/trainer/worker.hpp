@@ -26,6 +26,8 @@ namespace trainer {
     out.wire = o.wire_format == wire::bf16 ? sdp::wire_format::bf16
         : o.wire_format == wire::f16       ? sdp::wire_format::f16
                                            : sdp::wire_format::as_is;
+    if (o.comm == backend::nccl)
+        out.bucket_bytes = std::size_t {16} << 20; // an exchange costs the host more there than copies cost the device
     return out;
 }
 

@@ -33,6 +33,7 @@ public:
     void set(std::span<const float> from)
     {
         sdp::cuda::check(cudaMemcpy(data_, from.data(), bytes(), cudaMemcpyHostToDevice), "cudaMemcpy");
+        sdp::cuda::check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize"); // from pageable memory it may go on
     }
     [[nodiscard]] std::vector<float> get() const
     {

@@ -57,12 +57,13 @@ struct ncclComm {
     // Of the one thread that may call.
     std::function<void()> begun; ///< a group that is not on the stream yet
     std::vector<int> called; ///< whom that waits for
-    bool introduced = false;
+    bool introduced = false, finalizing = false;
     int delay = 0;
     // Under the ranks' lock.
     ncclResult_t failure = ncclSuccess;
     bool aborted = false, destroyed = false;
     int running = 0; ///< groups on streams, now
+    int captured = 0; ///< groups that graphs have captured
     std::uint64_t reductions = 0;
 };
 
@@ -99,6 +100,20 @@ std::shared_ptr<ncclComm> usable(const ncclComm* handle)
 {
     auto out = find(handle);
     return out && out->introduced && !out->begun && out->device == simulated::current_device ? out : nullptr;
+}
+
+/// What a captured group leaves in its graph: NCCL lets a communicator go only after that.
+std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaStream_t stream)
+{
+    if (!simulated::stream_of(stream).captured)
+        return nullptr;
+    const std::lock_guard lock(comm->ranks->mutex);
+    ++comm->captured;
+    return {comm.get(), [comm](void*) {
+                const std::lock_guard freed(comm->ranks->mutex);
+                --comm->captured;
+                comm->ranks->changed.notify_all();
+            }};
 }
 
 /// Meets the other side of a message, or leaves this one for it.
@@ -307,9 +322,13 @@ ncclResult_t ncclCommFinalize(ncclComm_t handle)
     const auto comm = usable(handle);
     if (!comm)
         return misuse(ncclInvalidArgument);
-    if (comm->blocks)
-        return ncclSuccess;
-    return begin(*comm, {}, [] {});
+    if (!comm->blocks) {
+        comm->finalizing = true;
+        return begin(*comm, {}, [] {});
+    }
+    std::unique_lock lock(comm->ranks->mutex);
+    comm->ranks->changed.wait(lock, [&] { return comm->captured == 0; });
+    return ncclSuccess;
 }
 ncclResult_t ncclCommDestroy(ncclComm_t handle)
 {
@@ -326,12 +345,12 @@ ncclResult_t ncclCommAbort(ncclComm_t handle)
     const auto comm = take(handle);
     if (!comm)
         return misuse(ncclInvalidArgument);
-    --simulated::nccl.alive;
     comm->begun = nullptr;
     std::unique_lock lock(comm->ranks->mutex);
     comm->aborted = true;
     comm->ranks->changed.notify_all();
-    comm->ranks->changed.wait(lock, [&] { return comm->running == 0; });
+    comm->ranks->changed.wait(lock, [&] { return comm->running == 0 && comm->captured == 0; });
+    --simulated::nccl.alive;
     return ncclSuccess;
 }
 ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* code)
@@ -341,7 +360,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t handle, ncclResult_t* code)
         return misuse(ncclInvalidArgument);
     std::unique_lock lock(comm->ranks->mutex);
     const bool all_here = comm->ranks->arrived.size() == static_cast<std::size_t>(comm->ranks->size);
-    const bool ready = all_here && (!comm->begun || in_touch(*comm));
+    const bool ready = all_here && (!comm->begun || in_touch(*comm)) && (!comm->finalizing || comm->captured == 0);
     if (comm->failure != ncclSuccess)
         *code = comm->failure;
     else if (!ready || comm->delay > 0) {
@@ -394,8 +413,9 @@ ncclResult_t ncclGroupEnd()
         if (m.sends)
             simulated::nccl.sent[static_cast<std::size_t>(comm->rank)] += m.bytes;
     }
-    return begin(
-        *comm, peers, [=, stream = group.stream] { simulated::stream_of(stream).put([=] { run_messages(*comm, messages); }); });
+    return begin(*comm, peers, [=, stream = group.stream] {
+        simulated::stream_of(stream).put([=, held = held_by_graph(comm, stream)] { run_messages(*comm, messages); });
+    });
 }
 ncclResult_t ncclSend(const void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t handle, cudaStream_t stream)
 {
@@ -415,5 +435,7 @@ ncclResult_t ncclAllReduce(
     std::vector<int> all_ranks;
     for (int rank = 0; rank < comm->ranks->size; ++rank)
         all_ranks.push_back(rank);
-    return begin(*comm, all_ranks, [=] { simulated::stream_of(stream).put([=] { run_all_reduce(*comm, to, count, type); }); });
+    return begin(*comm, all_ranks, [=] {
+        simulated::stream_of(stream).put([=, held = held_by_graph(comm, stream)] { run_all_reduce(*comm, to, count, type); });
+    });
 }

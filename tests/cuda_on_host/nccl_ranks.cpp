@@ -48,6 +48,8 @@ template <class Rank> void run_ranks(int size, Rank rank)
     }
     for (const auto& what : threw)
         CHECK(what == "");
+    for (int tries = 0; tries < 1000 && simulated::nccl.alive > 0; ++tries)
+        std::this_thread::sleep_for(1ms); // some are aborted by threads that nobody waits for
     CHECK(simulated::nccl.alive == 0);
     CHECK(simulated::nccl.misused == 0);
     simulated::devices = 1;
@@ -278,6 +280,81 @@ TEST_CASE("only those are named that an exchange is with, however many came befo
             send(2); // which it does not receive
             CHECK(told_by(read) == "rank 0 waited 200 ms for an exchange with rank 2");
         }
+    });
+}
+
+TEST_CASE("with a graph that lives on, a lost rank is named all the same, and the communicator goes after the graph")
+{
+    for (const bool blocking : {false, true})
+        run_ranks(2, [&](const ncclUniqueId& id, int rank) {
+            const sdp::cuda::stream stream;
+            cudaGraphExec_t replay = nullptr;
+            {
+                auto comm = sdp::nccl_communicator::create(
+                    id, rank, 2, stream.get(), {.timeout = rank == 0 ? 200ms : 10s, .blocking = blocking});
+                trainer t(comm);
+                t.step();
+                sdp::cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+                {
+                    support::capture captured(stream.get());
+                    t.step();
+                    sdp::cuda::check(cudaGraphInstantiateWithFlags(&replay, captured.end(), 0), "cudaGraphInstantiateWithFlags");
+                }
+                sdp::cuda::check(cudaGraphLaunch(replay, stream.get()), "cudaGraphLaunch");
+                sdp::cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+                if (rank == 1) {
+                    cudaGraphExecDestroy(replay); // in time
+                    return;
+                }
+                t.step(); // which rank 1 does not make
+                CHECK(told_by([&] { static_cast<void>(t.norm()); }) == "rank 0 waited 200 ms for an exchange with rank 1");
+            }
+            cudaGraphExecDestroy(replay);
+        });
+}
+
+TEST_CASE("who runs ahead is held up where a stream would be, with an end, and the first exchange is named")
+{
+    run_ranks(3, [&](const ncclUniqueId& id, int rank) {
+        auto comm = sdp::nccl_communicator::create(id, rank, 3, nullptr, {.timeout = 200ms});
+        const support::device_floats data(1);
+        const auto send = [&](int peer) {
+            const std::array<sdp::outgoing, 1> out {{{peer, data.data(), data.bytes()}}};
+            comm.exchange_on_stream(out, {});
+        };
+        const std::array<sdp::incoming, 1> in {{{0, data.data(), data.bytes()}}};
+        if (rank > 0) {
+            comm.exchange_on_stream({}, in);
+            return;
+        }
+        send(1);
+        send(2);
+        int more = 0;
+        const auto told = told_by([&] {
+            for (send(1); more < 10'000; ++more)
+                send(2);
+        });
+        CHECK(told == "rank 0 waited 200 ms for an exchange with rank 1");
+        CHECK(more > 100);
+        CHECK(more < 200);
+    });
+}
+
+TEST_CASE("a communicator can be attached while it is being made")
+{
+    run_ranks(2, [&](const ncclUniqueId& id, int rank) {
+        ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+        config.blocking = 0;
+        ncclComm_t handle = nullptr;
+        if (rank == 1)
+            std::this_thread::sleep_for(20ms);
+        REQUIRE(ncclCommInitRankConfig(&handle, 2, id, rank, &config) == ncclInProgress);
+        {
+            trainer t(sdp::nccl_communicator::attach(handle, nullptr));
+            t.step();
+            CHECK(t.gradient().front() == 0.5F);
+        }
+        CHECK(ncclCommDestroy(handle) == ncclSuccess);
     });
 }
 

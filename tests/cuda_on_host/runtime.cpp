@@ -291,19 +291,19 @@ cudaError_t cudaFree(void* data)
     ::operator delete (data, std::align_val_t {256});
     return cudaSuccess;
 }
-cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind)
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind)
 {
     if (own_capture)
         return spoil(cudaErrorStreamCaptureImplicit);
-    simulated::stream_of(nullptr).mark()->wait();
-    std::memcpy(to, from, bytes);
-    return cudaSuccess;
+    return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     auto& at = simulated::stream_of(stream);
     if (kind != cudaMemcpyHostToDevice) {
         at.put([=] { std::memcpy(to, from, bytes); });
+        if (kind == cudaMemcpyDeviceToHost && !at.captured)
+            at.mark()->wait(); // all memory of the host is pageable here
         return cudaSuccess;
     }
     if (at.captured)

@@ -137,7 +137,7 @@ TEST_CASE_TEMPLATE("packing and unpacking move each element once, at any width a
         job.runs = rows.runs.data();
         job.buffer = reinterpret_cast<std::byte*>(buffer.data());
         job.tensors[3] = tensor.data();
-        job.wide = round % 5 != 0;
+        job.alignment = 1U << (round % 5);
         auto t = tile_from(rows, 0, static_cast<std::uint32_t>(elements.size()));
         t.width = width;
         t.tensor = 3;
@@ -278,7 +278,7 @@ TEST_CASE_TEMPLATE(
         job.places = places.data();
         job.scales = &scale;
         job.weights = round % 3 == 0 ? weights.data() : nullptr;
-        job.wide = round % 5 != 0;
+        job.alignment = 1U << (round % 5);
 
         // The same from a buffer.
         std::vector<T> buffer(k * count), own(1);

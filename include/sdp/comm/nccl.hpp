@@ -13,7 +13,9 @@
 
 #include <nccl.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <utility>
@@ -65,9 +67,14 @@ private:
 
     void finish()
     {
-        const auto* at = state_->device;
+        std::size_t bytes = 0;
+        for (const auto& m : state_->receives)
+            bytes += m.bytes;
+        std::vector<std::byte> all(bytes);
+        state_->owner->executor().fetch(all.data(), state_->device, bytes);
+        const auto* at = all.data();
         for (const auto& m : state_->receives) {
-            cuda::check(cudaMemcpy(m.data, at, m.bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+            std::copy_n(at, m.bytes, static_cast<std::byte*>(m.data));
             at += m.bytes;
         }
         state_.reset();
@@ -83,7 +90,8 @@ public:
     static constexpr memory_space space = memory_space::cuda;
     static constexpr bool ordered_exchange = true; ///< a stream keeps the order
 
-    /// Collective. Makes a communicator of its own, which goes with the last copy.
+    /// Collective. Makes a communicator of its own, which goes with the last copy: at the same point of the program on all ranks
+    /// of a node, since NCCL lets them go together, and after all graphs that have captured a step.
     /// @param id from `ncclGetUniqueId`, the same on all ranks
     /// @param rank this worker's, 0 … size − 1
     /// @param size the number of ranks, each on a device of its own
@@ -104,8 +112,11 @@ public:
     /// Uses the framework's communicator, which has to outlive all copies. Nobody else uses it meanwhile. After an error it is
     /// aborted, which frees it: the framework does not destroy it then (`aborted()`). One that blocks waits inside NCCL for a
     /// peer that two ranks' first exchange does not find, without an end (`nccl_options::blocking`).
+    /// @throws sdp::nccl_error also if it is still being made, and that takes longer than the time-out
     [[nodiscard]] static nccl_communicator attach(ncclComm_t handle, cudaStream_t host, const nccl_options& options = {})
     {
+        if (const auto code = detail::outcome_of(handle, ncclInProgress, options.timeout); code != ncclSuccess)
+            throw nccl_error(detail::text("the attached NCCL communicator is not ready: ", ncclGetErrorString(code)), code);
         return {handle, false, host, options};
     }
 

@@ -64,8 +64,15 @@ public:
         // A copy to pageable memory would wait for the stream as long as it takes. So the stream is waited for first.
         read_.record(side_.get());
         wait_(read_);
-        if (bytes > 0)
-            check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy");
+        fetch(to, from, bytes);
+    }
+    /// What is there already: neither what is on the stream meanwhile is waited for, nor the host's own.
+    void fetch(void* to, const std::byte* from, std::size_t bytes)
+    {
+        if (bytes == 0)
+            return;
+        check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, copies_.get()), "cudaMemcpyAsync");
+        check(cudaStreamSynchronize(copies_.get()), "cudaStreamSynchronize");
     }
     void run(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire)
     {
@@ -84,7 +91,7 @@ public:
 
 private:
     cudaStream_t host_;
-    cuda::stream side_;
+    cuda::stream side_, copies_;
     event in_, out_, read_;
     std::function<void(const event&)> wait_;
     pool memory_;

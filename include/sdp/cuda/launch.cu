@@ -35,6 +35,22 @@ namespace {
             job.results[number] = sum;
     }
 
+    /// @throws sdp::cuda_error of this launch; what others have left as the latest error is none of its business
+    template <class... Parameters, class... Arguments>
+    void launch(void (*kernel)(Parameters...), unsigned blocks, cudaStream_t stream, const Arguments&... arguments)
+    {
+        cudaLaunchConfig_t config {};
+        config.gridDim = blocks;
+        config.blockDim = threads;
+        config.stream = stream;
+        check(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
+    }
+
+    template <class Body> void launch_tiles(const detail::tile_job& job, cudaStream_t stream, const Body& body)
+    {
+        launch(tile_kernel<Body>, job.count, stream, job, body);
+    }
+
 } // namespace
 
 void run_tiles(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire, cudaStream_t stream)
@@ -45,24 +61,23 @@ void run_tiles(tile_phase phase, const detail::tile_job& job, element_type type,
         switch (phase) {
         case tile_phase::pack:
         case tile_phase::pack_weighted:
-            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::pack_body<T, W> {phase == tile_phase::pack_weighted});
+            launch_tiles(job, stream, detail::pack_body<T, W> {phase == tile_phase::pack_weighted});
             break;
         case tile_phase::reduce:
-            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::reduce_body<T, W> {});
+            launch_tiles(job, stream, detail::reduce_body<T, W> {});
             break;
         case tile_phase::reduce_in_tensors:
-            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::tensor_sum_body<T, W> {});
+            launch_tiles(job, stream, detail::tensor_sum_body<T, W> {});
             break;
         case tile_phase::unpack:
         case tile_phase::unpack_divided:
-            tile_kernel<<<job.count, threads, 0, stream>>>(job, detail::unpack_body<T, W> {phase == tile_phase::unpack_divided});
+            launch_tiles(job, stream, detail::unpack_body<T, W> {phase == tile_phase::unpack_divided});
             break;
         case tile_phase::squares:
-            square_kernel<T><<<(job.count + threads / 32 - 1) / (threads / 32), threads, 0, stream>>>(job);
+            launch(square_kernel<T>, (job.count + threads / 32 - 1) / (threads / 32), stream, job);
             break;
         }
     });
-    check(cudaGetLastError(), "the launch of a kernel");
 }
 
 } // namespace sdp::cuda

@@ -117,11 +117,10 @@ public:
     }
 
     [[nodiscard]] cuda::executor& executor() { return state_->executor(); }
-    /// Errors of a device show in the next call.
-    /// @throws sdp::cuda_error for them, and where workers that a graph cannot wait for have a part in what is captured
+    /// Errors of a device show in the next call of CUDA.
+    /// @throws sdp::cuda_error where workers that a graph cannot wait for have a part in what is captured
     void check()
     {
-        cuda::check(cudaGetLastError(), "an earlier call");
         if (size() > 1)
             executor().refuse_capture("an exchange between threads");
     }

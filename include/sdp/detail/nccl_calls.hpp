@@ -55,9 +55,12 @@ namespace detail {
     /// What has become of a call of a communicator that does not block; `ncclInProgress` if it takes longer than `limit`.
     [[nodiscard]] inline ncclResult_t outcome_of(ncclComm_t handle, ncclResult_t code, std::chrono::milliseconds limit)
     {
-        const auto end = end_of(limit);
-        for (int tries = 0; code == ncclInProgress && std::chrono::steady_clock::now() < end; ++tries) {
-            if (tries < 100)
+        const auto begin = std::chrono::steady_clock::now(), end = end_of(limit);
+        while (code == ncclInProgress) {
+            const auto now = std::chrono::steady_clock::now();
+            if (now >= end)
+                break;
+            if (now - begin < std::chrono::microseconds(200))
                 std::this_thread::yield(); // what is only to be launched takes some tens of microseconds
             else
                 std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -88,13 +91,13 @@ namespace detail {
             text("rank ", rank, ": making the NCCL communicator of ", size, " ranks failed: ", ncclGetErrorString(code)), code);
     }
 
-    /// Frees a communicator of which nothing is under way.
-    inline void close_communicator(ncclComm_t handle, std::chrono::milliseconds limit) noexcept
+    /// Frees a communicator of which nothing is under way. False if that takes too long; then it has to be aborted.
+    [[nodiscard]] inline bool close_communicator(ncclComm_t handle, std::chrono::milliseconds limit) noexcept
     {
-        if (outcome_of(handle, ncclCommFinalize(handle), limit) == ncclSuccess)
-            ncclCommDestroy(handle);
-        else
-            ncclCommAbort(handle);
+        if (outcome_of(handle, ncclCommFinalize(handle), limit) != ncclSuccess)
+            return false;
+        ncclCommDestroy(handle);
+        return true;
     }
 
     /// Closes a group of calls also when one of them throws.

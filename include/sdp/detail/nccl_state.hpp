@@ -37,6 +37,7 @@ public:
         check_ = exchange_check(rank_, size_);
         for (auto& m : marks_)
             m.peers.reserve(2 * static_cast<std::size_t>(size_));
+        captured_mark_.peers.reserve(2 * static_cast<std::size_t>(size_));
     }
     nccl_state(const nccl_state&) = delete;
     nccl_state& operator=(const nccl_state&) = delete;
@@ -55,8 +56,8 @@ public:
         } catch (...) {
             abort();
         }
-        if (owned_ && !aborted_)
-            close_communicator(handle_, options_.timeout);
+        if (owned_ && !aborted_ && !close_communicator(handle_, options_.timeout))
+            abort();
     }
 
     [[nodiscard]] int rank() const noexcept { return rank_; }
@@ -64,10 +65,20 @@ public:
     [[nodiscard]] cuda::executor& executor() noexcept { return executor_; }
 
     [[nodiscard]] bool aborted() const noexcept { return aborted_; }
+    /// Where a graph has captured exchanges, NCCL ends what is on streams and then waits for the graph to go, as long as it
+    /// takes. Nobody waits for that.
     void abort() noexcept
     {
-        if (!std::exchange(aborted_, true))
-            ncclCommAbort(handle_);
+        if (std::exchange(aborted_, true))
+            return;
+        try {
+            if (captured_) {
+                std::thread([handle = handle_] { ncclCommAbort(handle); }).detach();
+                return;
+            }
+        } catch (...) { // there is no thread to be had
+        }
+        ncclCommAbort(handle_);
     }
 
     /// @throws sdp::nccl_error if NCCL has found an error meanwhile
@@ -92,7 +103,12 @@ public:
         refuse_aborted();
         check_(0, sends, receives);
         const auto stream = executor_.stream();
-        auto& latest = marks_[next_mark_ % marks_.size()];
+        const bool capturing = executor_.capturing();
+        captured_ = captured_ || capturing;
+        auto& latest = capturing ? captured_mark_ : marks_[next_mark_ % marks_.size()];
+        // A device takes only so many launches before it holds up the next, without an end: so the host runs ahead so far.
+        if (latest.used)
+            wait(latest.done, options_.timeout);
         latest.used = false;
         latest.peers.clear();
         for (const auto& m : receives)
@@ -107,7 +123,7 @@ public:
             code = ncclSend(m->data, m->bytes, ncclInt8, m->peer, handle_, stream);
         const auto ended = group.end();
         settle(accepted(code) ? ended : code, "exchange", latest.peers);
-        if (executor_.capturing())
+        if (capturing)
             return; // nothing is under way, and an event of a graph cannot be asked whether it is reached
         latest.done.record(stream);
         latest.used = true;
@@ -117,6 +133,7 @@ public:
     void all_reduce(void* data, std::size_t count, element_type type)
     {
         refuse_aborted();
+        captured_ = captured_ || executor_.capturing();
         const auto kind = type == element_type::f64 ? ncclDouble
             : type == element_type::bf16            ? ncclBfloat16
             : type == element_type::f16             ? ncclHalf
@@ -202,9 +219,11 @@ private:
     nccl_options options_;
     int rank_ = 0, size_ = 1;
     bool aborted_ = false;
+    bool captured_ = false; ///< a graph has had exchanges of it
     exchange_check check_ {0, 1};
     cuda::executor executor_;
-    std::array<mark, 64> marks_;
+    std::array<mark, 128> marks_;
+    mark captured_mark_; ///< never used, but for the names of peers
     std::size_t next_mark_ = 0;
 };
 

@@ -257,12 +257,12 @@ private:
     void aim(std::size_t number, const tensor_view& view)
     {
         job_.tensors[number] = view.data;
-        job_.wide = job_.wide && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
+        job_.alignment = common_alignment(job_.alignment, view.data);
     }
     void aim_at_gradients(std::size_t b)
     {
         job_.buffer = store_.at(b, 0);
-        job_.wide = true;
+        job_.alignment = 16;
         std::size_t number = 0;
         for (const auto p : program_.of(b).gradients)
             aim(number++, store_.tensors().gradients()[p]);
@@ -270,7 +270,7 @@ private:
     void aim_at_values(std::size_t b)
     {
         job_.buffer = store_.at(b, 0);
-        job_.wide = true;
+        job_.alignment = 16;
         std::size_t number = 0;
         for (const auto& [p, slab] : program_.of(b).values)
             aim(number++, store_.tensors().values()[p][slab]);

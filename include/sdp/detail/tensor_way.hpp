@@ -193,8 +193,8 @@ private:
                 auto job = job_;
                 job.tiles += bucket.tiles.first;
                 job.count = static_cast<std::uint32_t>(bucket.tiles.count);
-                job.wide = std::ranges::all_of(std::span(places_).subspan(bucket.first_tensor, bucket.tensors),
-                    [](const void* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 == 0; });
+                for (const auto* place : std::span(places_).subspan(bucket.first_tensor, bucket.tensors))
+                    job.alignment = common_alignment(job.alignment, place);
                 const auto type = store_->buckets()[b].type;
                 comm_->executor().run(tile_phase::reduce_in_tensors, job, type, wire_of(type));
             }

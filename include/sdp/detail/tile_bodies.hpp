@@ -87,11 +87,13 @@ template <class T> [[nodiscard]] SDP_HOST_DEVICE inline T over(T a, T b) noexcep
 }
 
 /// Calls `f.template operator()<width>(i)` for the thread's share of a tile, `i` being the first of `width` elements.
-template <class F>
+/// @tparam T the tensors' elements
+template <class T, class F>
 SDP_HOST_DEVICE inline void for_each_share(
     const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads, F f)
 {
-    switch (job.wide ? t.width : 1) {
+    const std::uint32_t widest = job.alignment / sizeof(T);
+    switch (t.width < widest ? t.width : widest) {
     case 8:
         for (std::uint32_t i = thread * 8; i < t.count; i += threads * 8)
             f.template operator()<8>(i);
@@ -122,7 +124,7 @@ template <class T, class W> struct pack_body {
         const bool weigh = weighted && job.weights != nullptr;
         const S weight = weigh ? static_cast<S>(job.weights[job.rank] * job.scales[t.group].weight_scale) : S(1);
         const tile_rows rows(job, t);
-        for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
+        for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto in = several<T, width>::read(from + rows(i));
             several<W, width> out;
             for (int j = 0; j < width; ++j)
@@ -144,7 +146,7 @@ template <class T, class W> struct unpack_body {
         using S = typename sum_of<T>::type;
         const S divisor = divided ? static_cast<S>(job.scales[t.group].divisor) : S(1);
         const tile_rows rows(job, t);
-        for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
+        for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto in = several<W, width>::read(from + i);
             several<T, width> out;
             for (int j = 0; j < width; ++j) {
@@ -218,7 +220,7 @@ template <class T, class W> struct reduce_body {
         const sum_group group = job.groups[t.group];
         const class_scale scale = job.scales[group.holder_class];
         const tile_rows rows(job, t);
-        for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
+        for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const std::uint64_t at = rows(i);
             const auto arrived = [&](const sum_side& side) { return reinterpret_cast<W*>(job.buffer + side.at) + t.packed + i; };
             sum_sides<T, W, width>(
@@ -245,7 +247,7 @@ template <class T, class W> struct tensor_sum_body {
         using S = typename sum_of<T>::type;
         const sum_group group = job.groups[t.group];
         const class_scale scale = job.scales[group.holder_class];
-        for_each_share(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
+        for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto x = static_cast<std::uint32_t>(t.packed) + i;
             const auto place = [&](const tensor_side& side) {
                 return static_cast<T*>(job.places[side.place])

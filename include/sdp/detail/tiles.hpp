@@ -111,9 +111,16 @@ struct tile_job {
     double* results = nullptr; ///< by tile, of sums of squares
     std::uint32_t count = 0; ///< of tiles
     int rank = 0;
-    bool wide = true; ///< all tensors are aligned to 16 bytes
+    std::uint32_t alignment = 16; ///< of all tensors, in bytes; 16 also where it is more
     void* tensors[most_tensors] = {};
 };
+
+/// What an alignment, a power of two, is when one more address has to have it.
+[[nodiscard]] inline std::uint32_t common_alignment(std::uint32_t alignment, const void* address) noexcept
+{
+    const auto bits = reinterpret_cast<std::uintptr_t>(address) | alignment;
+    return static_cast<std::uint32_t>(bits & (~bits + 1));
+}
 
 /// Calls `f` with a value of the C++ type of a tensor's elements, and one of what travels: the same, or a rounded f32.
 template <class F> void with_tile_types(element_type type, element_type wire, F f)

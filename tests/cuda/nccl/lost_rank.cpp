@@ -36,6 +36,7 @@ int run(int rank, int size, const std::string& file, int before, bool blocking)
         for (int peer = 0; peer < size; ++peer)
             if (peer != rank && (rank == lost || peer == lost) && !exchange(peer))
                 return 1;
+    std::this_thread::sleep_for(std::chrono::seconds(1)); // until the others have their communicator
     if (rank == lost) {
         std::fflush(nullptr);
         std::_Exit(0); // without a word to anybody

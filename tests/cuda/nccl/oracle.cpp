@@ -22,7 +22,7 @@ namespace {
 int run(int rank, int size, const std::string& file, std::uint64_t scenarios, bool blocking)
 {
     auto comm = sdp::nccl_communicator::create(
-        support::meet(rank, file), rank, size, nullptr, {.timeout = std::chrono::minutes(2), .blocking = blocking});
+        support::meet(rank, file), rank, size, nullptr, {.timeout = std::chrono::seconds(30), .blocking = blocking});
     std::uint64_t ran = 0, compared = 0, failures = 0;
     {
         const sdp::cuda::stream stream;
@@ -37,6 +37,7 @@ int run(int rank, int size, const std::string& file, std::uint64_t scenarios, bo
     for (std::uint64_t seed = 11'000'001; ran < scenarios; ++seed) {
         auto s = oracle::random_scenario(seed, size);
         support::fit_for_stream(s);
+        s.options.timeout = std::chrono::seconds(30);
         const oracle::expectation expected(s);
         if (!expected.sets.untrained().empty())
             continue;
