@@ -64,7 +64,7 @@ tsan:
 	$(call run_tests,tsan)
 
 clang:
-	@$(call install,$(core) $(mpi) clang-19)
+	@$(call install,$(core) $(mpi) clang-19 libc++-19-dev libc++abi-19-dev)
 	$(call run_tests,clang)
 
 bench:

@@ -1,73 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "nccl.hpp"
-
+#include "ranks.hpp"
 #include "runtime.hpp"
 #include "streams.hpp"
 
-#include <sdp/detail/half.hpp>
-
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <set>
 #include <string>
 
 namespace {
 
-using rank_pair = std::pair<int, int>; ///< from and to
-
-/// One side of a message that waits for the other.
-struct posted {
-    const ncclComm* owner;
-    void* data;
-    std::size_t bytes;
-    std::shared_ptr<std::size_t> left; ///< of the owner's group
-};
-
-struct reduction {
-    std::map<int, void*> data; ///< by rank
-    std::size_t left = 0; ///< ranks that have not seen the sum
-    bool done = false;
-};
-
-/// What the ranks of an id share.
-struct clique {
-    std::mutex mutex;
-    std::condition_variable changed;
-    int size = 0;
-    std::set<int> arrived;
-    std::set<rank_pair> calling; ///< who has begun to get in touch with whom
-    std::map<rank_pair, std::deque<posted>> sends, receives;
-    std::map<std::uint64_t, reduction> reductions;
-};
-
-struct message {
-    bool sends;
-    int peer;
-    void* data;
-    std::size_t bytes;
-};
-
-} // namespace
-
-struct ncclComm {
-    std::shared_ptr<clique> ranks;
-    int rank = 0, device = 0;
-    bool blocks = true;
-    // Of the one thread that may call.
-    std::function<void()> begun; ///< a group that is not on the stream yet
-    std::vector<int> called; ///< whom that waits for
-    bool introduced = false, finalizing = false;
-    int delay = 0;
-    // Under the ranks' lock.
-    ncclResult_t failure = ncclSuccess;
-    bool aborted = false, destroyed = false;
-    int running = 0; ///< groups on streams, now
-    int captured = 0; ///< groups that graphs have captured
-    std::uint64_t reductions = 0;
-};
-
-namespace {
+using simulated::clique;
+using simulated::message;
+using simulated::misuse;
 
 struct {
     std::mutex mutex;
@@ -75,12 +19,6 @@ struct {
     std::map<std::string, std::shared_ptr<clique>> cliques;
     std::uint64_t ids = 0;
 } all;
-
-ncclResult_t misuse(ncclResult_t code)
-{
-    ++simulated::nccl.misused;
-    return code;
-}
 
 std::shared_ptr<ncclComm> find(const ncclComm* handle)
 {
@@ -114,104 +52,6 @@ std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaS
                 --comm->captured;
                 comm->ranks->changed.notify_all();
             }};
-}
-
-/// Meets the other side of a message, or leaves this one for it.
-void post(clique& c, const message& m, const posted& one)
-{
-    const int rank = one.owner->rank;
-    const rank_pair way = m.sends ? rank_pair {rank, m.peer} : rank_pair {m.peer, rank};
-    auto& others = m.sends ? c.receives[way] : c.sends[way];
-    if (others.empty()) {
-        (m.sends ? c.sends : c.receives)[way].push_back(one);
-        return;
-    }
-    const auto other = others.front();
-    others.pop_front();
-    if (other.bytes != one.bytes)
-        misuse(ncclInvalidArgument);
-    if (const auto bytes = std::min(one.bytes, other.bytes); bytes > 0)
-        std::memcpy(m.sends ? other.data : one.data, m.sends ? one.data : other.data, bytes);
-    --*other.left;
-    --*one.left;
-}
-
-/// On a stream.
-void run_messages(ncclComm& comm, const std::vector<message>& messages)
-{
-    auto& c = *comm.ranks;
-    std::unique_lock lock(c.mutex);
-    if (comm.destroyed)
-        misuse(ncclInvalidUsage);
-    if (comm.aborted)
-        return;
-    ++comm.running;
-    const auto left = std::make_shared<std::size_t>(messages.size());
-    if (comm.failure == ncclSuccess)
-        for (const auto& m : messages)
-            post(c, m, {&comm, m.data, m.bytes, left});
-    c.changed.notify_all();
-    c.changed.wait(lock, [&] { return *left == 0 || comm.aborted; });
-    if (*left > 0)
-        for (auto* const sides : {&c.sends, &c.receives})
-            for (auto& [way, waiting] : *sides)
-                std::erase_if(waiting, [&](const posted& p) { return p.owner == &comm; });
-    --comm.running;
-    c.changed.notify_all();
-}
-
-template <class T, class Add> void add_all(const reduction& r, std::size_t count, Add add)
-{
-    for (std::size_t i = 0; i < count; ++i) {
-        T sum = static_cast<const T*>(r.data.begin()->second)[i];
-        for (auto other = std::next(r.data.begin()); other != r.data.end(); ++other)
-            sum = add(sum, static_cast<const T*>(other->second)[i]);
-        for (const auto& [rank, data] : r.data)
-            static_cast<T*>(data)[i] = sum;
-    }
-}
-
-void add_all(const reduction& r, std::size_t count, ncclDataType_t type)
-{
-    using namespace sdp::detail;
-    const auto add = [](auto a, auto b) { return a + b; };
-    const auto add_half = [](auto a, auto b) { return convert<decltype(a)>(from_bits(a) + from_bits(b)); };
-    if (type == ncclDouble)
-        add_all<double>(r, count, add);
-    else if (type == ncclFloat)
-        add_all<float>(r, count, add);
-    else if (type == ncclBfloat16)
-        add_all<bf16_bits>(r, count, add_half);
-    else
-        add_all<f16_bits>(r, count, add_half);
-}
-
-/// On a stream.
-void run_all_reduce(ncclComm& comm, void* data, std::size_t count, ncclDataType_t type)
-{
-    auto& c = *comm.ranks;
-    std::unique_lock lock(c.mutex);
-    if (comm.destroyed)
-        misuse(ncclInvalidUsage);
-    if (comm.aborted)
-        return;
-    ++comm.running;
-    const auto number = comm.reductions++;
-    auto& r = c.reductions[number];
-    r.data[comm.rank] = data;
-    if (r.data.size() == static_cast<std::size_t>(c.size)) {
-        add_all(r, count, type);
-        r.left = r.data.size();
-        r.done = true;
-        c.changed.notify_all();
-    }
-    c.changed.wait(lock, [&] { return r.done || comm.aborted; });
-    if (!r.done)
-        r.data.erase(comm.rank);
-    else if (--r.left == 0)
-        c.reductions.erase(number);
-    --comm.running;
-    c.changed.notify_all();
 }
 
 /// Whether all that a group is for have begun to get in touch too. Under the ranks' lock.
@@ -414,7 +254,7 @@ ncclResult_t ncclGroupEnd()
             simulated::nccl.sent[static_cast<std::size_t>(comm->rank)] += m.bytes;
     }
     return begin(*comm, peers, [=, stream = group.stream] {
-        simulated::stream_of(stream).put([=, held = held_by_graph(comm, stream)] { run_messages(*comm, messages); });
+        simulated::stream_of(stream).put([=, held = held_by_graph(comm, stream)] { simulated::run_messages(*comm, messages); });
     });
 }
 ncclResult_t ncclSend(const void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t handle, cudaStream_t stream)
@@ -436,6 +276,7 @@ ncclResult_t ncclAllReduce(
     for (int rank = 0; rank < comm->ranks->size; ++rank)
         all_ranks.push_back(rank);
     return begin(*comm, all_ranks, [=] {
-        simulated::stream_of(stream).put([=, held = held_by_graph(comm, stream)] { run_all_reduce(*comm, to, count, type); });
+        simulated::stream_of(stream).put(
+            [=, held = held_by_graph(comm, stream)] { simulated::run_all_reduce(*comm, to, count, type); });
     });
 }

@@ -223,25 +223,29 @@ void run_workers(int world, F&& worker)
 {
     const thread_group group(world);
     std::vector<std::exception_ptr> thrown(static_cast<std::size_t>(world));
-    {
-        std::vector<std::jthread> threads;
-        threads.reserve(thrown.size());
-        try {
-            for (int rank = 0; rank < world; ++rank)
-                threads.emplace_back([&group, &worker, &mine = thrown[static_cast<std::size_t>(rank)], rank] {
-                    try {
-                        std::invoke(worker, group.communicator(rank));
-                        group.leave(rank);
-                    } catch (...) {
-                        mine = std::current_exception();
-                        group.abort(rank);
-                    }
-                });
-        } catch (...) { // a thread could not be started: those that were must not wait for it
-            group.abort(static_cast<int>(threads.size()));
-            throw;
-        }
+    std::vector<std::thread> threads;
+    threads.reserve(thrown.size());
+    const auto join = [&threads] {
+        for (auto& thread : threads)
+            thread.join();
+    };
+    try {
+        for (int rank = 0; rank < world; ++rank)
+            threads.emplace_back([&group, &worker, &mine = thrown[static_cast<std::size_t>(rank)], rank] {
+                try {
+                    std::invoke(worker, group.communicator(rank));
+                    group.leave(rank);
+                } catch (...) {
+                    mine = std::current_exception();
+                    group.abort(rank);
+                }
+            });
+    } catch (...) { // a thread could not be started: those that were must not wait for it
+        group.abort(static_cast<int>(threads.size()));
+        join();
+        throw;
     }
+    join();
     const int cause = group.failing_rank();
     if (cause < 0)
         return;

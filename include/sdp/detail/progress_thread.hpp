@@ -8,7 +8,6 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -19,19 +18,28 @@ class progress_thread {
 public:
     using lock_type = std::unique_lock<std::recursive_mutex>;
 
+    progress_thread() = default;
+    progress_thread(const progress_thread&) = delete;
+    progress_thread& operator=(const progress_thread&) = delete;
+    ~progress_thread() { stop(); }
+
     /// `push` says whether something is still under way.
     void start(std::function<bool()> push)
     {
         push_ = std::move(push);
-        thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+        thread_ = std::thread([this] { run(); });
     }
     /// No call of the function is under way or comes after this.
     void stop() noexcept
     {
-        if (thread_.joinable()) {
-            thread_.request_stop();
-            thread_.join();
+        if (!thread_.joinable())
+            return;
+        {
+            const lock_type lock(mutex_);
+            ended_ = true;
         }
+        wake_.notify_one();
+        thread_.join();
     }
 
     /// @throws what the function has thrown on the thread since the last time
@@ -56,11 +64,12 @@ public:
     }
 
 private:
-    void run(const std::stop_token& stop)
+    void run()
     {
         constexpr std::chrono::microseconds pause(50); // rarely enough to leave the cores to the host
         for (lock_type lock(mutex_);;) {
-            if (!wake_.wait(lock, stop, [this] { return busy_; }))
+            wake_.wait(lock, [this] { return busy_ || ended_; });
+            if (ended_)
                 return;
             try {
                 busy_ = push_();
@@ -78,8 +87,8 @@ private:
     std::condition_variable_any wake_;
     std::function<bool()> push_;
     std::exception_ptr thrown_;
-    bool busy_ = false;
-    std::jthread thread_;
+    bool busy_ = false, ended_ = false;
+    std::thread thread_; // std::jthread is experimental in libc++ before 20
 };
 
 } // namespace sdp::detail
