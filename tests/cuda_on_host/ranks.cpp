@@ -11,6 +11,43 @@ namespace {
 
 using namespace simulated;
 
+/// A group that runs on a stream, under the ranks' lock; none if its communicator has been aborted.
+class group_on_stream {
+public:
+    explicit group_on_stream(ncclComm& comm)
+        : comm_(&comm)
+        , lock_(comm.ranks->mutex)
+    {
+        if (comm.destroyed)
+            misuse(ncclInvalidUsage);
+        if (comm.aborted)
+            comm_ = nullptr;
+        else
+            ++comm.running;
+    }
+    group_on_stream(const group_on_stream&) = delete;
+    group_on_stream& operator=(const group_on_stream&) = delete;
+    ~group_on_stream()
+    {
+        if (comm_ == nullptr)
+            return;
+        --comm_->running;
+        comm_->ranks->changed.notify_all();
+    }
+
+    explicit operator bool() const noexcept { return comm_ != nullptr; }
+    /// For others to do their part, or for the communicator to be aborted.
+    template <class Done> void wait(Done done) const
+    {
+        comm_->ranks->changed.notify_all();
+        comm_->ranks->changed.wait(lock_, [&] { return done() || comm_->aborted; });
+    }
+
+private:
+    ncclComm* comm_;
+    mutable std::unique_lock<std::mutex> lock_;
+};
+
 /// Meets the other side of a message, or leaves this one for it.
 void post(clique& c, const message& m, const posted& one)
 {
@@ -61,36 +98,27 @@ void add_all(const reduction& r, std::size_t count, ncclDataType_t type)
 
 void simulated::run_messages(ncclComm& comm, const std::vector<message>& messages)
 {
-    auto& c = *comm.ranks;
-    std::unique_lock lock(c.mutex);
-    if (comm.destroyed)
-        misuse(ncclInvalidUsage);
-    if (comm.aborted)
+    const group_on_stream here(comm);
+    if (!here)
         return;
-    ++comm.running;
+    auto& c = *comm.ranks;
     const auto left = std::make_shared<std::size_t>(messages.size());
     if (comm.failure == ncclSuccess)
         for (const auto& m : messages)
             post(c, m, {&comm, m.data, m.bytes, left});
-    c.changed.notify_all();
-    c.changed.wait(lock, [&] { return *left == 0 || comm.aborted; });
+    here.wait([&] { return *left == 0; });
     if (*left > 0)
         for (auto* const sides : {&c.sends, &c.receives})
             for (auto& [way, waiting] : *sides)
                 std::erase_if(waiting, [&](const posted& p) { return p.owner == &comm; });
-    --comm.running;
-    c.changed.notify_all();
 }
 
 void simulated::run_all_reduce(ncclComm& comm, void* data, std::size_t count, ncclDataType_t type)
 {
-    auto& c = *comm.ranks;
-    std::unique_lock lock(c.mutex);
-    if (comm.destroyed)
-        misuse(ncclInvalidUsage);
-    if (comm.aborted)
+    const group_on_stream here(comm);
+    if (!here)
         return;
-    ++comm.running;
+    auto& c = *comm.ranks;
     const auto number = comm.reductions++;
     auto& r = c.reductions[number];
     r.data[comm.rank] = data;
@@ -98,13 +126,10 @@ void simulated::run_all_reduce(ncclComm& comm, void* data, std::size_t count, nc
         add_all(r, count, type);
         r.left = r.data.size();
         r.done = true;
-        c.changed.notify_all();
     }
-    c.changed.wait(lock, [&] { return r.done || comm.aborted; });
+    here.wait([&] { return r.done; });
     if (!r.done)
         r.data.erase(comm.rank);
     else if (--r.left == 0)
         c.reductions.erase(number);
-    --comm.running;
-    c.changed.notify_all();
 }
