@@ -17,13 +17,15 @@ set(SDP_MPI_ENVIRONMENT
   OMPI_MCA_btl=self,vader
   ASAN_OPTIONS=detect_leaks=0)
 
+set(SDP_TEST_TIMEOUT 120 CACHE STRING "Seconds that a test may take if it names no time of its own")
+
 # sdp_add_ctest(<test name> COMMAND <command...> [MPI_RANKS <n...>] [LABELS <l...>] [TIMEOUT <s>] [PROCESSORS <n>])
 #
 # Registers a command. With MPI_RANKS it is started once for each number of ranks, as <test name>.np<n>.
 function(sdp_add_ctest name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT;PROCESSORS" "COMMAND;MPI_RANKS;LABELS")
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT ${SDP_TEST_TIMEOUT})
   endif()
   if(NOT arg_PROCESSORS)
     set(arg_PROCESSORS 1)
