@@ -4,6 +4,7 @@
 ///
 /// `tile_bench [MiB of the tensor, 256] [rounds, 30] [file for JSON lines]`
 ///
+/// A tensor has at most 2^24 runs, so that of 4 bytes is smaller than asked for where neurons are rows.
 /// One matrix, split by rows or by columns; two others hold every other neuron with this worker, so runs of two classes take
 /// turns. In each round all contenders run in turn, each timed by events on its stream. `of copy` is the bytes read and written
 /// per second over those of one cudaMemcpyAsync of as many bytes on the device.

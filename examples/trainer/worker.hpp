@@ -27,7 +27,7 @@ namespace trainer {
         : o.wire_format == wire::f16       ? sdp::wire_format::f16
                                            : sdp::wire_format::as_is;
     if (o.comm == backend::nccl)
-        out.bucket_bytes = std::size_t {16} << 20; // an exchange costs the host more there than copies cost the device
+        out.bucket_bytes = std::size_t {16} << 20; // each exchange costs the host a thread of NCCL's and several launches
     return out;
 }
 

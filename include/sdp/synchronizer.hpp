@@ -48,7 +48,6 @@ public:
                 return engine_.under_way();
             });
     }
-    ~synchronizer() { thread_.stop(); } // before anything that it uses goes
 
     // Its parts refer to each other.
     synchronizer(const synchronizer&) = delete;
@@ -75,9 +74,7 @@ public:
     /// @throws sdp::error as `bind`, or if this rank does not train the parameter
     template <viewable T> void bind_gradient(parameter_id id, const T& gradient)
     {
-        if (!subnetwork_.trains(tensors_.known(id)))
-            detail::fail(
-                "parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient to bind");
+        require_trained(id);
         tensors_.set_gradient(id, checked_gradient(view_of(gradient), id));
     }
 
@@ -88,8 +85,7 @@ public:
     {
         if (!options_.shared_gradients)
             detail::fail("gradient_memory on rank ", rank(), " without the option shared_gradients; expected it to be set");
-        if (!subnetwork_.trains(tensors_.known(id)))
-            detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
+        require_trained(id);
         tensor_view out;
         out.shape = subnetwork_.shape(id);
         out.strides = row_major_strides(out.shape);
@@ -307,6 +303,12 @@ private:
         for (const auto& p : m.parameters())
             engine::check_type(p.type());
         return comm.rank();
+    }
+
+    void require_trained(parameter_id id) const
+    {
+        if (!subnetwork_.trains(tensors_.known(id)))
+            detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
     }
 
     void copy_owned(const tensor_view& flat, detail::shard_copy way, detail::owned_kind kind)

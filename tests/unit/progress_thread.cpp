@@ -127,3 +127,23 @@ TEST_CASE("the thread sums and sends on what arrives while the host calls nothin
         CHECK(gradient == std::vector<float>(1600, 1.5F));
     });
 }
+
+TEST_CASE("the thread ends when it is told to, although there is more to do")
+{
+    std::atomic<int> pushes = 0;
+    sdp::detail::progress_thread thread;
+    thread.start([&] {
+        ++pushes;
+        return true;
+    });
+    {
+        const auto lock = thread.lock();
+        thread.wake();
+    }
+    while (pushes < 3)
+        std::this_thread::yield();
+    thread.stop();
+    const int so_far = pushes;
+    std::this_thread::sleep_for(5ms);
+    CHECK(pushes == so_far);
+}

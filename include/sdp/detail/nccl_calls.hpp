@@ -61,7 +61,7 @@ namespace detail {
             if (now >= end)
                 break;
             if (now - begin < std::chrono::microseconds(200))
-                std::this_thread::yield(); // what is only to be launched takes some tens of microseconds
+                std::this_thread::yield(); // what is only to be launched will not take long
             else
                 std::this_thread::sleep_for(std::chrono::microseconds(20));
             if (const auto asked = ncclCommGetAsyncError(handle, &code); asked != ncclSuccess)

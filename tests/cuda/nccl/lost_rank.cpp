@@ -59,18 +59,6 @@ int run(int rank, int size, const std::string& file, int before, bool blocking)
 
 int main(int argc, char** argv)
 {
-    if (argc < 5) {
-        std::fprintf(stderr, "usage: nccl_lost_rank <rank> <ranks> <file for the id> <exchanges before> [blocking]\n");
-        return 2;
-    }
-    if (sdp::cuda::device_count() == 0) {
-        std::puts("skipped: there is no CUDA device");
-        return 0;
-    }
-    try {
-        return run(std::atoi(argv[1]), std::atoi(argv[2]), argv[3], std::atoi(argv[4]), argc > 5);
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "nccl_lost_rank: %s\n", e.what());
-        return 1;
-    }
+    return support::run_rank(argc, 4, "nccl_lost_rank <rank> <ranks> <file for the id> <exchanges before> [blocking]",
+        [&] { return run(std::atoi(argv[1]), std::atoi(argv[2]), argv[3], std::atoi(argv[4]), argc > 5); });
 }

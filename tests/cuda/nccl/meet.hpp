@@ -8,6 +8,8 @@
 #include <sdp/comm/nccl.hpp>
 
 #include <chrono>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -31,6 +33,26 @@ namespace support {
     }
     std::ifstream(file, std::ios::binary).read(id.internal, sizeof id.internal);
     return id;
+}
+
+/// What the main function of a rank's program does.
+/// @param usage for who gives less than `least` arguments
+template <class Run> [[nodiscard]] int run_rank(int arguments, int least, const char* usage, Run run)
+{
+    if (arguments <= least) {
+        std::fprintf(stderr, "usage: %s\n", usage);
+        return 2;
+    }
+    if (sdp::cuda::device_count() == 0) {
+        std::puts("skipped: there is no CUDA device");
+        return 0;
+    }
+    try {
+        return run();
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "%s\n", e.what());
+        return 1;
+    }
 }
 
 } // namespace support

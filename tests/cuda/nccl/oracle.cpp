@@ -14,7 +14,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <string>
 
 namespace {
@@ -59,19 +58,8 @@ int run(int rank, int size, const std::string& file, std::uint64_t scenarios, bo
 
 int main(int argc, char** argv)
 {
-    if (argc < 4) {
-        std::fprintf(stderr, "usage: nccl_oracle <rank> <ranks> <file for the id> [scenarios] [blocking]\n");
-        return 2;
-    }
-    if (sdp::cuda::device_count() == 0) {
-        std::puts("skipped: there is no CUDA device");
-        return 0;
-    }
-    try {
+    return support::run_rank(argc, 3, "nccl_oracle <rank> <ranks> <file for the id> [scenarios] [blocking]", [&] {
         return run(
             std::atoi(argv[1]), std::atoi(argv[2]), argv[3], argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 20, argc > 5);
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "nccl_oracle: %s\n", e.what());
-        return 1;
-    }
+    });
 }
