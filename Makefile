@@ -11,8 +11,8 @@ mpi := libboost-mpi-dev libopenmpi-dev openmpi-bin
 torch := libtorch-dev libopenblas0-openmp
 trainer := $(torch) libcli11-dev nlohmann-json3-dev
 study := $(trainer) zlib1g-dev dataset-fashion-mnist python3 python3-matplotlib
-# A contender of the benchmarks.
-gloo := libgloo-dev
+# gloo is a contender.
+benchmarks := libbenchmark-dev libcli11-dev libgloo-dev
 
 install = cmake/install-packages.sh $(1)
 
@@ -46,7 +46,7 @@ dev:
 	$(call run_tests,dev)
 
 benchmark-tests:
-	@$(call install,$(core) $(mpi) $(gloo))
+	@$(call install,$(core) $(mpi) $(benchmarks) libbenchmark-tools python3-scipy)
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target benchmarks
 	ctest --preset release -j $(JOBS) -L benchmark
@@ -68,12 +68,12 @@ clang:
 	$(call run_tests,clang)
 
 bench:
-	@$(call install,$(core) $(mpi) $(gloo))
+	@$(call install,$(core) $(mpi) $(benchmarks))
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target bench
 
 performance:
-	@$(call install,$(core) $(mpi) $(gloo) gnuplot-nox python3)
+	@$(call install,$(core) $(mpi) $(benchmarks) gnuplot-nox python3)
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target benchmarks
 	benchmarks/performance.sh $(if $(QUICK),--quick) build/release

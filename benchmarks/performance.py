@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""performance.py <docs>: puts <docs>/results/*.jsonl into the tables of <docs>/performance.md, and draws its plot.
+"""performance.py <json> <docs>: makes <docs>/results/ and the tables and the plot of <docs>/performance.md of what programs wrote.
+
+<json> is a folder of Google Benchmark's JSON, a file for each run of a program, named after the program. <docs>/results/ gets a line
+for each benchmark of each run: medians over its repetitions, and the shortest and longest time.
 
 Text between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced; all else stays. A bound is met or not by the best of the
-runs that are in the results; tables show each setting's median over its runs.
+runs; tables show each setting's median over its runs.
 """
 import datetime
+import glob
 import json
 import os
 import platform
@@ -18,21 +22,75 @@ MESSAGES = ("two-sided", "swap")
 SHARED = ("two-sided-shared", "swap-shared", "window-shared")  # gradients in memory of the library
 OURS = (*MESSAGES, *SHARED, "window", "threads", "native")
 KI, MI = 1 << 10, 1 << 20
+NOT_COUNTERS = {
+    "name", "family_index", "per_family_instance_index", "run_name", "run_type", "repetitions", "repetition_index", "threads",
+    "iterations", "real_time", "cpu_time", "time_unit", "label", "error_occurred", "error_message",
+}  # fmt: skip
+MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
 
 
-def read(path):
-    if not os.path.exists(path):
-        return []
-    with open(path) as lines:
-        return [json.loads(line) for line in lines]
+def rows_of(path):
+    """One row a benchmark: the parts of its name, medians of time and counters over its repetitions."""
+    with open(path) as file:
+        document = json.load(file)
+    repetitions = {}
+    for entry in document["benchmarks"]:
+        if entry.get("error_occurred"):
+            sys.exit(f"{path}: {entry['name']}: {entry['error_message']}")
+        if entry["run_type"] == "iteration":
+            repetitions.setdefault(entry["run_name"], []).append(entry)
+    for name, entries in repetitions.items():
+        name = re.sub("/iterations:.*", "", name)
+        times = [e["real_time"] * MILLISECONDS[e["time_unit"]] for e in entries]
+        row = {
+            "run": os.path.basename(path)[: -len(".json")],
+            "name": name,
+            "median_ms": statistics.median(times),
+            "min_ms": min(times),
+            "max_ms": max(times),
+            "rounds": len(times),
+        }
+        if "label" in entries[0]:
+            row["label"] = entries[0]["label"]
+        for counter in entries[0].keys() - NOT_COUNTERS:
+            row[counter] = statistics.median(e[counter] for e in entries)
+        yield row
+
+
+def rounded(value):
+    return int(value) if value.is_integer() else float(f"{value:.6g}")
+
+
+def collected(folder, docs, program):
+    """All rows of a program, also written to <docs>/results/."""
+    rows = [row for path in sorted(glob.glob(os.path.join(folder, program + "-*.json"))) for row in rows_of(path)]
+    with open(os.path.join(docs, "results", program + ".jsonl"), "w") as out:
+        for row in rows:
+            short = {k: rounded(v) if isinstance(v, float) else v for k, v in row.items()}
+            out.write(json.dumps(dict(sorted(short.items(), key=lambda i: (i[0] not in ("run", "name"), i[0])))) + "\n")
+    return rows
+
+
+def parts(name):
+    """'mpi/scattered/N:8/k:2/swap' → (['mpi', 'scattered', 'swap'], {'N': '8', 'k': '2'})"""
+    pieces = name.split("/")
+    return [p for p in pieces if ":" not in p], dict(p.split(":", 1) for p in pieces if ":" in p)
+
+
+def size(text):
+    return int(text[:-1]) << {"K": 10, "M": 20, "G": 30}[text[-1]] if text[-1] in "KMG" else int(text)
 
 
 class Setting:
     """The contenders of one setting in one run, by route."""
 
     def __init__(self, row):
-        self.key = tuple(row[k] for k in ("backend", "layout", "workers", "holders", "bytes", "run_bytes"))
-        self.backend, self.layout, self.workers, self.holders, self.bytes, self.run_bytes = self.key
+        (self.backend, self.layout, _), named = parts(row["name"])
+        self.workers = int(named["N"])
+        self.holders = 0 if named["k"] == "mixed" else int(named["k"])
+        self.bytes = int(row["bytes"])
+        self.run_bytes = size(named["run"]) if "run" in named else 0
+        self.key = (self.backend, self.layout, self.workers, self.holders, self.bytes, self.run_bytes)
         self.rows = {}
 
     def best(self, routes=OURS):
@@ -41,12 +99,11 @@ class Setting:
 
 
 def settings_of(rows):
-    out = []
-    for row in rows:  # a dense row opens a setting
-        if row["route"] == "dense":
-            out.append(Setting(row))
-        out[-1].rows[row["route"]] = row
-    return out
+    out = {}
+    for row in rows:
+        setting, route = row["name"].rsplit("/", 1)
+        out.setdefault((row["run"], setting), Setting(row)).rows[route] = row
+    return list(out.values())
 
 
 def chosen(settings, backend, workers, holders, size, run_bytes):
@@ -60,11 +117,11 @@ def chosen(settings, backend, workers, holders, size, run_bytes):
     ]
 
 
-def size_text(size):
+def size_text(count):
     for unit, name in ((MI, "MiB"), (KI, "KiB")):
-        if size >= 0.75 * unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} B"
+        if count >= 0.75 * unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count} B"
 
 
 def k_text(holders):
@@ -90,21 +147,18 @@ def bounds_table(settings, backward, plan):
         met = value >= at_most if at_least else value <= at_most
         rows.append((what, bound, text.format(value), "met" if met else "**not met**"))
 
-    ours = [r for s in settings for name, r in s.rows.items() if name in MESSAGES]
-    off = [r["bytes_off"] for r in ours]
+    ours = [(s, r) for s in settings for name, r in s.rows.items() if name in MESSAGES]
+    off = [r["bytes_off"] for _, r in ours]
     add("bytes off the formula, all ranks and settings together", 0, [sum(off)] if off else [], "{:.0f}")
-    groups = {(8, 2): 28, (8, 4): 70, (8, 8): 1, (4, 2): 6}
     skew = [
-        r["bytes_sent_max"] / r["bytes_sent_mean"]
-        for r in ours
-        if r["layout"] == "scattered"
-        and r["bytes_sent_mean"] > 0
-        and r["bytes"] / groups.get((r["workers"], r["holders"]), float("inf")) >= 64 * KI
+        r["sent_max"] / r["sent_mean"]
+        for s, r in ours
+        if s.layout == "scattered" and s.holders and r["sent_mean"] > 0 and s.bytes / r["sets"] >= 64 * KI
     ]
     add("bytes sent, busiest rank / mean, worst of all with ≥ 64 KiB per group", 1.02, [max(skew)] if skew else [], "{:.4f}")
 
     def ratios(routes, *where):
-        return [s.best(routes)["ratio"] for s in chosen(settings, *where) if s.best(routes)]
+        return [s.best(routes)["to_dense"] for s in chosen(settings, *where) if s.best(routes)]
 
     for size, run, bounds in (
         (16 * MI, 4096, ((8, 2, 0.28), (8, 4, 0.75), (4, 2, 0.65))),
@@ -140,26 +194,27 @@ def bounds_table(settings, backward, plan):
         some = [
             r
             for r in backward
-            if (r["backend"], r["compute"], r["workers"], r["holders"]) == ("threads", "device", n, k)
-            and r["default_bucket"]
-            and r["bytes"] > 8 * r["bucket_bytes"]
+            if r["name"].startswith(f"threads/device/N:{n}/k:{k}/") and r["name"].endswith("/bucket:1M/both") and r["bytes"] > 8 * MI
         ]
         add(f"hidden behind the backward pass, N = {n}, k = {k}, default buckets", 0.9, [r["hidden"] for r in some], at_least=True)
         add(f"share of the step spent polling, N = {n}, k = {k}, default buckets", 0.02, [r["polling"] for r in some], "{:.4f}")
-    runs = [r for r in plan if r["experiment"].startswith("runs:") and r["runs"] > 500_000]
+    runs = [r for r in plan if r["name"].startswith("runs/") and r["name"].endswith("/plan") and r["runs"] > 500_000]
     for r in runs:
-        what = f"plan of 10⁶ runs, split by {r['split']}, {r['masking']} masking, k = {r['k']}, {r['sets']} sets of holders"
-        add(f"{what}: ms", 250, [r["plan ms"]], "{:.0f}")
+        _, named = parts(r["name"])
+        what = f"plan of 10⁶ runs, split by {named['split']}, {named['masking']} masking, k = {named['k']}, {r['sets']:.0f} sets of holders"
+        add(f"{what}: ms", 250, [r["min_ms"]], "{:.0f}")
         add(f"{what}: bytes per run", 32, [r["B/run"]], "{:.1f}")
     if not runs:
         add("plan of 10⁶ runs: ms", 250, [])
         add("plan of 10⁶ runs: bytes per run", 32, [])
-    llama = [r for r in plan if r["experiment"].startswith("llama: 405B on 16384 ")]
-    for design in dict.fromkeys(r["design   "].strip() for r in llama):
-        some = [r for r in llama if r["design   "].strip() == design]
+    llama = {}
+    for r in plan:
+        if r["name"].startswith("llama/N:16384/"):
+            llama.setdefault(parts(r["name"])[1]["design"].replace("_", " "), []).append(r)
+    for design, some in llama.items():
         what = f"plan of LLaMA-405B on 16,384 workers, {design}, worst of {len(some)} levels and granularities"
-        add(f"{what}: ms", 1000, [max(r["total ms"] for r in some)], "{:.0f}")
-        add(f"{what}: MiB", 256, [max(r["peak MiB"] for r in some)], "{:.0f}")
+        add(f"{what}: ms", 1000, [max(r["min_ms"] for r in some)], "{:.0f}")
+        add(f"{what}: MiB", 256, [max(r["peak_MiB"] for r in some)], "{:.0f}")
     if not llama:
         add("plan of LLaMA-405B on 16,384 workers: ms", 1000, [])
         add("plan of LLaMA-405B on 16,384 workers: MiB", 256, [])
@@ -180,8 +235,8 @@ def exchange_table(settings, backend):
                 continue
             some = [s.rows[route] for s in by_key[key] if route in s.rows]
             ms = statistics.median(r["median_ms"] for r in some)
-            ratio = statistics.median(r["ratio"] for r in some)
-            bus = statistics.median(r["busbw_gbs"] for r in some)
+            ratio = statistics.median(r["to_dense"] for r in some)
+            bus = statistics.median(r["busbw_GB/s"] for r in some)
             name = f"**{route}**" if route in OURS else route
             where = (layout, workers, k_text(holders), size_text(size), size_text(run) if run else "–")
             low, high = min(r["min_ms"] for r in some), max(r["max_ms"] for r in some)
@@ -190,21 +245,39 @@ def exchange_table(settings, backend):
 
 
 def backward_table(backward):
-    by_key = {}
+    by_setting = {}
     for r in backward:
-        key = tuple(r[k] for k in ("backend", "compute", "workers", "holders", "bytes", "bucket_bytes"))
-        by_key.setdefault(key, []).append(r)
+        setting, contender = r["name"].rsplit("/", 1)
+        by_setting.setdefault(setting, {}).setdefault(contender, []).append(r)
     rows = []
-    for key in sorted(by_key):
-        middle = lambda name: statistics.median(r[name] for r in by_key[key])
-        rows.append(
-            key[:4]
-            + (size_text(key[4]), size_text(key[5]))
-            + tuple(f"{middle(n):.1f}" for n in ("backward_ms", "exchange_ms", "both_ms"))
-            + (f"{middle('hidden'):.3f}", f"{middle('polling'):.4f}", f"{middle('ready_ms'):.1f}", f"{middle('blocked_ms'):.1f}")
-        )
+    for setting, of in by_setting.items():
+        (backend, compute), named = parts(setting)
+        middle = lambda contender, name: statistics.median(r[name] for r in of[contender])
+        key = (backend, compute, int(named["N"]), int(named["k"]), size(named["model"]), size(named["bucket"]))
+        cells = [f"{middle(c, 'median_ms'):.1f}" for c in ("backward", "exchange", "both")]
+        cells += [f"{middle('both', 'hidden'):.3f}", f"{middle('both', 'polling'):.4f}"]
+        cells += [f"{middle('both', n):.1f}" for n in ("ready_ms", "blocked_ms")]
+        rows.append((key, cells))
     head = ("backend", "compute", "N", "k", "model", "bucket", "backward ms", "exchange ms", "both ms", "hidden", "polling")
-    return table(head + ("in ready ms", "blocked ms"), rows)
+    return table(
+        head + ("in ready ms", "blocked ms"),
+        [key[:4] + (size_text(key[4]), size_text(key[5])) + tuple(cells) for key, cells in sorted(rows)],
+    )
+
+
+def kernel_table(kernels):
+    by_setting = {}
+    for r in kernels:
+        setting, contender = r["name"].rsplit("/", 1)
+        by_setting.setdefault(setting, {})[contender] = r
+    rows = []
+    for setting, of in by_setting.items():
+        named = parts(setting)[1]
+        rows.append(
+            (named["split"], size_text(size(named["run"])), named["k"], f"{of['memcpy']['GB/s']:.1f}")
+            + tuple(f"{of[c]['GB/s']:.1f} ({of[c]['of_copy']:.2f})" for c in ("pack", "sum", "unpack"))
+        )
+    return table(("split", "runs", "k", "memcpy GB/s", "pack", "sum", "unpack"), rows)
 
 
 def processor():
@@ -252,7 +325,7 @@ def draw(settings, docs):
                     row = s.best(routes)
                     if row and (s.backend, s.layout, s.workers, s.holders) == ("mpi", "scattered", 8, k):
                         if s.run_bytes == (256 if s.bytes < MI // 2 else 4096):
-                            points.setdefault(s.bytes, []).append(row["ratio"])
+                            points.setdefault(s.bytes, []).append(row["to_dense"])
                 out.write(f'"{name}, k = {k}"\n')
                 for size in sorted(points):
                     out.write(f"{size / MI} {statistics.median(points[size])}\n")
@@ -266,21 +339,21 @@ def draw(settings, docs):
 
 
 def main():
-    docs = sys.argv[1]
-    settings = settings_of(read(os.path.join(docs, "results", "overlap.jsonl")))
-    backward = read(os.path.join(docs, "results", "backward.jsonl"))
-    plan = read(os.path.join(docs, "results", "plan.jsonl"))
+    folder, docs = sys.argv[1:]
+    settings = settings_of(collected(folder, docs, "overlap"))
+    backward, plan, kernels = (collected(folder, docs, p) for p in ("backward", "plan", "kernels"))
     path = os.path.join(docs, "performance.md")
     with open(path) as file:
         text = file.read()
-    parts = {
+    tables = {
         "machine": header(),
         "bounds": bounds_table(settings, backward, plan),
         "mpi": exchange_table(settings, "mpi"),
         "threads": exchange_table(settings, "threads"),
         "backward": backward_table(backward),
+        "kernels": kernel_table(kernels),
     }
-    for name, content in parts.items():
+    for name, content in tables.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         if begin not in text or end not in text:
             sys.exit(f"{path} lacks the markers of '{name}'")

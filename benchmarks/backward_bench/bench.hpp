@@ -8,17 +8,13 @@
 #include <support/delayed_communicator.hpp>
 
 #include <chrono>
-#include <cmath>
-#include <cstdio>
-#include <fstream>
-#include <stdexcept>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 namespace backward_bench {
 
-using overlap_bench::coordinator;
 using milliseconds = std::chrono::duration<double, std::milli>;
 using clock_type = std::chrono::steady_clock;
 
@@ -34,8 +30,25 @@ struct options {
     /// `device`: a device computes, and the worker sleeps until a gradient is final, so that more workers than cores fit.
     /// `work`: the worker's own processor multiplies and adds, and what it does for the exchange is not hidden.
     std::string compute = "device";
-    int rounds = 7;
-    std::string json;
+
+    void add_to(CLI::App& app)
+    {
+        app.add_option("--backend", backend, "Workers")->check(CLI::IsMember({"threads", "mpi"}))->capture_default_str();
+        app.add_option("--workers", workers, "Threads; of MPI the launcher decides")
+            ->check(CLI::Range(2, 1024))
+            ->capture_default_str();
+        app.add_option("--holders", holders, "Holders of every unit")->check(CLI::PositiveNumber)->capture_default_str();
+        bench::add_size(app, "--bytes", bytes, "Of the model");
+        bench::add_size(app, "--parameter-bytes", parameter_bytes, "Of each parameter")->check(CLI::PositiveNumber);
+        bench::add_sizes(app, "--bucket-bytes", bucket_bytes, "Bucket sizes")->default_str("64K,256K,1M,4M,16M,64M");
+        app.add_option("--latency-us", latency_us, "Of every message")->capture_default_str();
+        app.add_option("--link-mbs", megabytes_per_second, "MB/s that a worker sends")
+            ->check(CLI::PositiveNumber)
+            ->capture_default_str();
+        app.add_option("--compute", compute, "On a device, or by the worker's own processor")
+            ->check(CLI::IsMember({"device", "work"}))
+            ->capture_default_str();
+    }
 };
 
 /// The worker's own share of a step, by what it was doing.
@@ -102,11 +115,12 @@ public:
         : arena_(overlap_bench::arena_elements(l))
         , comm_(comm)
         , ours_(l, options_with(bucket_bytes), comm, arena_)
-        , contender_(ours_.as_contender("ours"))
+        , contender_(ours_.as_contender("exchange"))
         , compute_(o.compute == "device")
     {
     }
 
+    [[nodiscard]] std::size_t size() { return parameters(); }
     void calibrate(double ms) { compute_.calibrate(ms, parameters()); }
     void prepare() { contender_.prepare(); }
     [[nodiscard]] std::uint64_t wrong() { return contender_.check(); }
@@ -153,95 +167,90 @@ private:
     std::vector<float> arena_;
     link comm_;
     overlap_bench::our_exchange<link> ours_;
-    overlap_bench::contender contender_;
+    bench::contender contender_;
     computation compute_;
 };
 
-inline void print_header()
+/// Measures a bucket size: the backward pass alone, the exchange alone, and both at once, in turn. Collective.
+/// @param backward_ms of the whole pass; 0: set to twice the exchange with the library's own buckets, the same for all bucket
+/// sizes, so that these can be compared
+template <sdp::communicator C>
+[[nodiscard]] bench::results measure(const options& o, const overlap_bench::layout& l, std::size_t bucket, C inner,
+    const bench::selection& chosen, int rounds, double& backward_ms, const bench::coordinator& all)
 {
-    std::printf("%-8s %-7s %3s %3s %10s %10s %11s %11s %9s %8s %8s %9s %9s %6s\n", "backend", "compute", "N", "k", "bytes",
-        "bucket", "backward ms", "exchange ms", "both ms", "hidden", "polling", "ready ms", "blocked", "#wrong");
+    const support::link_speed speed {std::chrono::microseconds(o.latency_us), static_cast<double>(o.megabytes_per_second) * 1e6};
+    if (backward_ms == 0) {
+        backward_pass<C> plain(o, l, sdp::synchronizer_options {}.bucket_bytes, {inner, speed});
+        std::vector<double> alone;
+        for (int i = 0; i < 3; ++i) {
+            all.barrier();
+            alone.push_back(all.maximum(plain.step(false, true).whole));
+        }
+        std::sort(alone.begin(), alone.end());
+        backward_ms = 2 * alone[1];
+    }
+    backward_pass<C> pass(o, l, bucket, {inner, speed});
+    all.barrier();
+    pass.calibrate(backward_ms);
+    std::vector<bench::contender> contenders;
+    const auto add = [&](const char* name, bool computing, bool exchanging) {
+        if (!chosen.has(name))
+            return;
+        const auto last = std::make_shared<step_time>();
+        auto& c = contenders.emplace_back();
+        c.name = name;
+        c.run = [=, &pass] {
+            *last = pass.step(computing, exchanging);
+            return last->whole / 1e3;
+        };
+        if (!exchanging)
+            return;
+        c.prepare = [&pass] { pass.prepare(); };
+        c.check = [&pass] { return pass.wrong(); };
+        c.observed = [last] {
+            return bench::counters {
+                {"polling", last->polling / last->whole}, {"ready_ms", last->in_ready}, {"blocked_ms", last->blocked}};
+        };
+    };
+    add("backward", true, false);
+    add("exchange", false, true);
+    add("both", true, true);
+    auto out = bench::measure(contenders, rounds, all);
+    for (auto& [name, m] : out) {
+        m.fixed["bytes"] = static_cast<double>(l.elements() * sizeof(float));
+        m.fixed["wrong"] = static_cast<double>(m.wrong);
+        for (const auto* counter : {"polling", "ready_ms", "blocked_ms", "hidden"})
+            if (!m.by_round.contains(counter))
+                m.by_round[counter].assign(m.seconds.size(), 0);
+    }
+    if (out.contains("backward") && out.contains("exchange") && out.contains("both"))
+        for (std::size_t round = 0; round < out["both"].seconds.size(); ++round)
+            out["both"].by_round["hidden"][round]
+                = 1 - (out["both"].seconds[round] - out["backward"].seconds[round]) / out["exchange"].seconds[round];
+    return out;
 }
 
-/// All workers call it. @throws std::runtime_error, on all, if an element was wrong
-template <sdp::communicator C> void run_on(const options& o, C inner, const coordinator& all)
+/// Adds a setting for each bucket size. `measure(layout, bucket, chosen, rounds, backward_ms)` runs it.
+template <class Measure> void add_settings(const options& o, bench::program& p, int world, Measure measure)
 {
     overlap_bench::options shape;
     shape.holders = {o.holders};
     shape.bytes = {o.bytes};
     shape.parameters = std::max<std::size_t>(o.bytes / o.parameter_bytes, 1);
-    const support::link_speed speed {std::chrono::microseconds(o.latency_us), static_cast<double>(o.megabytes_per_second) * 1e6};
+    const auto planned = overlap_bench::planned_layouts(shape, world).front();
     auto buckets = o.bucket_bytes;
     if (buckets.empty())
         for (std::size_t size = std::size_t {64} << 10; size <= std::size_t {64} << 20; size *= 4)
             buckets.push_back(size);
-    const auto slowest = [&](auto& pass, bool computing, bool exchanging) {
-        all.barrier();
-        auto t = pass.step(computing, exchanging);
-        t.whole = all.maximum(t.whole);
-        t.in_ready = all.maximum(t.in_ready);
-        t.polling = all.maximum(t.polling);
-        t.blocked = all.maximum(t.blocked);
-        return t;
-    };
-    if (all.root)
-        print_header();
-    overlap_bench::for_each_layout(shape, inner.size(), [&](const overlap_bench::layout& l) {
-        // Twice the exchange with the library's own buckets, for all sizes of buckets, so that these can be compared.
-        double backward_ms = 0;
-        {
-            backward_pass<C> plain(o, l, sdp::synchronizer_options {}.bucket_bytes, {inner, speed});
-            std::vector<double> alone;
-            for (int i = 0; i < 3; ++i)
-                alone.push_back(slowest(plain, false, true).whole);
-            backward_ms = 2 * overlap_bench::median(alone);
-        }
-        for (const auto bucket : buckets) {
-            backward_pass<C> pass(o, l, bucket, {inner, speed});
-            all.barrier();
-            pass.calibrate(backward_ms);
-            std::vector<double> backward, exchange, both, polling, in_ready, blocked;
-            for (int round = -1; round < o.rounds; ++round) {
-                const auto a = slowest(pass, true, false), b = slowest(pass, false, true), c = slowest(pass, true, true);
-                if (round < 0)
-                    continue;
-                backward.push_back(a.whole);
-                exchange.push_back(b.whole);
-                both.push_back(c.whole);
-                polling.push_back(c.polling / c.whole);
-                in_ready.push_back(c.in_ready);
-                blocked.push_back(c.blocked);
-            }
-            pass.prepare();
-            static_cast<void>(slowest(pass, true, true));
-            const double wrong = all.sum(static_cast<double>(pass.wrong()));
-            using overlap_bench::median;
-            const double hidden = 1 - (median(both) - median(backward)) / median(exchange);
-            if (all.root) {
-                std::printf("%-8s %-7s %3d %3d %10zu %10zu %11.2f %11.2f %9.2f %8.3f %8.4f %9.2f %9.2f %6.0f\n",
-                    o.backend.c_str(), o.compute.c_str(), inner.size(), o.holders, l.elements() * sizeof(float), bucket,
-                    median(backward), median(exchange), median(both), hidden, median(polling), median(in_ready), median(blocked),
-                    wrong);
-                std::fflush(stdout);
-                if (!o.json.empty())
-                    std::ofstream(o.json, std::ios::app)
-                        << "{\"bench\":\"backward\",\"backend\":\"" << o.backend << "\",\"compute\":\"" << o.compute
-                        << "\",\"workers\":" << inner.size() << ",\"holders\":" << o.holders
-                        << ",\"bytes\":" << l.elements() * sizeof(float) << ",\"parameters\":" << l.model.parameters().size()
-                        << ",\"bucket_bytes\":" << bucket
-                        << ",\"default_bucket\":" << (bucket == sdp::synchronizer_options {}.bucket_bytes ? "true" : "false")
-                        << ",\"latency_us\":" << o.latency_us << ",\"link_mbs\":" << o.megabytes_per_second
-                        << ",\"backward_ms\":" << median(backward) << ",\"exchange_ms\":" << median(exchange)
-                        << ",\"both_ms\":" << median(both) << ",\"hidden\":" << hidden << ",\"polling\":" << median(polling)
-                        << ",\"ready_ms\":" << median(in_ready) << ",\"blocked_ms\":" << median(blocked)
-                        << ",\"rounds\":" << both.size() << ",\"wrong\":" << wrong << "}\n";
-            }
-            if (wrong > 0)
-                throw std::runtime_error("the exchange behind the backward pass computed wrong elements");
-        }
-    });
+    const auto backward_ms = std::make_shared<double>(0);
+    for (const auto bucket : buckets)
+        p.add({o.backend + '/' + o.compute + "/N:" + std::to_string(world) + "/k:" + std::to_string(o.holders)
+                + "/model:" + bench::size_name(o.bytes) + "/bucket:" + bench::size_name(bucket),
+            {"backward", "exchange", "both"}, [=](const bench::selection& chosen, int rounds) {
+                return measure(planned.make(), bucket, chosen, rounds, *backward_ms);
+            }});
 }
 
-void run_mpi(const options& o, int argc, char** argv);
+[[nodiscard]] int run_mpi(const options& o, bench::program& p);
 
 } // namespace backward_bench

@@ -6,63 +6,51 @@
 /// `backward_bench --workers 2 --compute work --bucket-bytes 1M,4M`
 /// `mpirun -n 2 backward_bench --backend mpi`
 ///
-/// Messages take their time without costing the processor any, as over a network. `hidden` is 1 − (both − backward) /
-/// exchange; `polling` is the share of a step that was spent to find that nothing had arrived.
+/// Messages take their time without costing the processor any, as over a network. A benchmark is named
+/// `backend/compute/N:…/k:…/model:…/bucket:…/contender`; contenders are `backward`, `exchange` and `both`. Counters of `both`:
+/// `hidden` is 1 − (both − backward) / exchange of the same round; `polling` is the share of a step that was spent to find that
+/// nothing had arrived; `ready_ms` is the time within calls of `ready`, `blocked_ms` the part of it that waited.
 
-#include "../overlap_bench/thread_coordinator.hpp"
+#include "../common/thread_meeting.hpp"
 #include "bench.hpp"
 
 #include <sdp/comm/threads.hpp>
 
-#include <exception>
+#include <benchmark/benchmark.h>
 
 namespace {
 
-void run_threads(const backward_bench::options& o)
+int run_threads(const backward_bench::options& o, bench::program& p)
 {
-    overlap_bench::thread_meeting meeting(o.workers);
-    sdp::run_workers(o.workers, [&](sdp::thread_communicator comm) { backward_bench::run_on(o, comm, meeting.of(comm.rank())); });
-}
-
-[[nodiscard]] backward_bench::options parse(int argc, char** argv)
-{
-    using overlap_bench::size_of;
-    using overlap_bench::sizes_of;
-    backward_bench::options out;
-    overlap_bench::parse_flags(argc, argv,
-        {
-            {"--backend", [&](auto, auto v) { out.backend = v; }},
-            {"--workers", [&](auto f, auto v) { out.workers = static_cast<int>(size_of(f, v)); }},
-            {"--holders", [&](auto f, auto v) { out.holders = static_cast<int>(size_of(f, v)); }},
-            {"--bytes", [&](auto f, auto v) { out.bytes = size_of(f, v); }},
-            {"--parameter-bytes", [&](auto f, auto v) { out.parameter_bytes = size_of(f, v); }},
-            {"--bucket-bytes", [&](auto f, auto v) { out.bucket_bytes = sizes_of(f, v); }},
-            {"--latency-us", [&](auto f, auto v) { out.latency_us = size_of(f, v); }},
-            {"--link-mbs", [&](auto f, auto v) { out.megabytes_per_second = size_of(f, v); }},
-            {"--compute", [&](auto, auto v) { out.compute = v; }},
-            {"--rounds", [&](auto f, auto v) { out.rounds = static_cast<int>(size_of(f, v)); }},
-            {"--json", [&](auto, auto v) { out.json = v; }},
+    backward_bench::add_settings(o, p, o.workers,
+        [&o](
+            const overlap_bench::layout& l, std::size_t bucket, const bench::selection& chosen, int rounds, double& backward_ms) {
+            bench::thread_meeting meeting(o.workers);
+            bench::results out;
+            const double before = backward_ms;
+            sdp::run_workers(o.workers, [&](sdp::thread_communicator comm) {
+                double ms = before;
+                auto mine = backward_bench::measure(o, l, bucket, comm, chosen, rounds, ms, meeting.of(comm.rank()));
+                if (comm.rank() == 0) {
+                    out = std::move(mine);
+                    backward_ms = ms;
+                }
+            });
+            return out;
         });
-    if (out.backend != "threads" && out.backend != "mpi")
-        throw std::invalid_argument("--backend has '" + out.backend + "'; expected threads or mpi");
-    if (out.compute != "work" && out.compute != "device")
-        throw std::invalid_argument("--compute has '" + out.compute + "'; expected work or device");
-    return out;
+    return p.lead();
 }
 
 } // namespace
 
 int main(int argc, char** argv)
 {
-    try {
-        const auto o = parse(argc, argv);
-        if (o.backend == "mpi")
-            backward_bench::run_mpi(o, argc, argv);
-        else
-            run_threads(o);
-        return 0;
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "backward_bench: %s\n", e.what());
-        return 1;
-    }
+    return bench::guarded("backward_bench", [&] {
+        bench::program program("Times the exchange behind a backward pass, over links with a latency and a bandwidth.", 7);
+        backward_bench::options o;
+        o.add_to(program.flags());
+        program.parse(argc, argv);
+        benchmark::SetDefaultTimeUnit(benchmark::kMillisecond);
+        return o.backend == "mpi" ? backward_bench::run_mpi(o, program) : run_threads(o, program);
+    });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include "../overlap_bench/mpi_coordinator.hpp"
+#include "../common/mpi_crew.hpp"
 #include "bench.hpp"
 
 #include <sdp/comm/mpi.hpp>
@@ -8,11 +8,16 @@
 
 namespace backward_bench {
 
-void run_mpi(const options& o, int argc, char** argv)
+int run_mpi(const options& o, bench::program& p)
 {
-    const boost::mpi::environment environment(argc, argv);
+    const boost::mpi::environment environment;
     const boost::mpi::communicator world;
-    run_on(o, sdp::mpi_communicator(world), overlap_bench::coordinator_of(world));
+    const sdp::mpi_communicator comm(world);
+    add_settings(o, p, world.size(),
+        [&](const overlap_bench::layout& l, std::size_t bucket, const bench::selection& chosen, int rounds, double& backward_ms) {
+            return measure(o, l, bucket, comm, chosen, rounds, backward_ms, bench::coordinator_of(world));
+        });
+    return bench::run_program(p, world);
 }
 
 } // namespace backward_bench

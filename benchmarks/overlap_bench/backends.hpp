@@ -3,7 +3,8 @@
 /// @file
 /// @brief What has two implementations: the program is built without what was not found.
 
-#include "measure.hpp"
+#include "../common/contender.hpp"
+#include "options.hpp"
 
 #include <functional>
 #include <memory>
@@ -13,10 +14,11 @@
 
 namespace overlap_bench {
 
-void run_threads(const options& o);
+/// Adds the settings and runs them; returns the exit status.
+[[nodiscard]] int run_threads(const options& o, bench::program& p);
 
 /// @throws std::invalid_argument in a build without MPI
-void run_mpi(const options& o, int argc, char** argv);
+[[nodiscard]] int run_mpi(const options& o, bench::program& p);
 
 /// Collective: every worker gives bytes and gets those of all, by rank.
 using gather_bytes = std::function<std::vector<std::vector<char>>(const std::vector<char>&)>;
@@ -28,8 +30,9 @@ public:
 
     /// The faster of gloo's two all-reduce algorithms for these elements, found by trying both. Prepares and checks nothing.
     /// Collective.
-    [[nodiscard]] virtual contender fastest(std::span<float> elements, const coordinator& all) = 0;
+    [[nodiscard]] virtual bench::contender fastest(std::span<float> elements, const bench::coordinator& all) = 0;
 };
+[[nodiscard]] bool gloo_built() noexcept;
 [[nodiscard]] std::unique_ptr<gloo_workers> connect_gloo(int rank, int size, const gather_bytes& gather);
 
 } // namespace overlap_bench

@@ -47,7 +47,7 @@ namespace {
             context_->connectFullMesh(store, device);
         }
 
-        [[nodiscard]] contender fastest(std::span<float> elements, const coordinator& all) override
+        [[nodiscard]] bench::contender fastest(std::span<float> elements, const bench::coordinator& all) override
         {
             const auto context = context_;
             const auto options = [=](gloo::AllreduceOptions::Algorithm algorithm) {
@@ -65,8 +65,8 @@ namespace {
                 {"ring", options(gloo::detail::AllreduceOptionsImpl::RING)},
                 {"bcube", options(gloo::detail::AllreduceOptionsImpl::BCUBE)},
             };
-            contender out;
-            out.route = "gloo";
+            bench::contender out;
+            out.name = "gloo";
             double best = std::numeric_limits<double>::max();
             for (const auto& [name, run] : algorithms) {
                 double fastest = std::numeric_limits<double>::max();
@@ -79,10 +79,10 @@ namespace {
                 }
                 if (fastest < best) {
                     best = fastest;
-                    out.algorithm = name;
+                    out.label = name;
                 }
             }
-            out.run = algorithms.at(out.algorithm);
+            out.run = bench::timed(algorithms.at(out.label));
             return out;
         }
 
@@ -91,6 +91,11 @@ namespace {
     };
 
 } // namespace
+
+bool gloo_built() noexcept
+{
+    return true;
+}
 
 std::unique_ptr<gloo_workers> connect_gloo(int rank, int size, const gather_bytes& gather)
 {

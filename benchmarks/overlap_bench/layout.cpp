@@ -2,32 +2,85 @@
 #include "layout.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 
 namespace overlap_bench {
 namespace {
 
-    /// All k-subsets of the workers, each once, neighbours unlike each other.
-    [[nodiscard]] std::vector<sdp::rank_set> subsets(int world, int k)
+    /// Number of k-subsets of the workers; `limit` where there are more.
+    [[nodiscard]] std::size_t subset_count(int world, int k, std::size_t limit)
     {
-        std::vector<sdp::rank_set> out;
+        double count = 1;
+        for (int i = 1; i <= std::min(k, world - k); ++i)
+            count = std::min(std::round(count * (world - i + 1) / i), static_cast<double>(limit));
+        return static_cast<std::size_t>(count);
+    }
+
+    /// k workers drawn at random, in order, the same everywhere.
+    [[nodiscard]] std::vector<int> drawn_ranks(const sdp::counter_generator& random, std::uint64_t& drawn, int world, int k)
+    {
+        const auto below = [&](int bound) { return static_cast<int>(random.bits(drawn++) % static_cast<std::uint64_t>(bound)); };
+        std::vector<int> ranks(static_cast<std::size_t>(world));
+        std::iota(ranks.begin(), ranks.end(), 0);
+        for (int at = 0; at < k; ++at)
+            std::swap(ranks[static_cast<std::size_t>(at)], ranks[static_cast<std::size_t>(at + below(world - at))]);
+        ranks.resize(static_cast<std::size_t>(k));
+        std::sort(ranks.begin(), ranks.end());
+        return ranks;
+    }
+
+    /// All k-subsets of the workers.
+    [[nodiscard]] std::vector<std::vector<int>> all_subsets(int world, int k)
+    {
+        std::vector<std::vector<int>> out;
         std::vector<bool> chosen(static_cast<std::size_t>(world), false);
         std::fill(chosen.begin(), chosen.begin() + k, true);
         do {
-            std::vector<int> ranks;
+            auto& ranks = out.emplace_back();
             for (int rank = 0; rank < world; ++rank)
                 if (chosen[static_cast<std::size_t>(rank)])
                     ranks.push_back(rank);
-            out.emplace_back(ranks);
         } while (std::prev_permutation(chosen.begin(), chosen.end()));
-        // A stride that is coprime to the count visits every subset and separates neighbours.
-        std::vector<sdp::rank_set> mixed(out.size());
-        std::size_t stride = out.size() / 3 + 1;
-        while (std::gcd(stride, out.size()) != 1)
+        return out;
+    }
+
+    /// At most `most` k-subsets, at random, each with all its rotations, so that every worker is in as many.
+    [[nodiscard]] std::vector<std::vector<int>> some_subsets(int world, int k, std::size_t most)
+    {
+        const sdp::counter_generator random(20250709, 1);
+        std::uint64_t drawn = 0;
+        std::set<std::vector<int>> out;
+        for (std::size_t orbits = std::max<std::size_t>(most / static_cast<std::size_t>(world), 1); orbits > 0;) {
+            const auto ranks = drawn_ranks(random, drawn, world, k);
+            if (out.contains(ranks))
+                continue;
+            for (int shift = 0; shift < world; ++shift) {
+                auto turned = ranks;
+                for (int& rank : turned)
+                    rank = (rank + shift) % world;
+                std::sort(turned.begin(), turned.end());
+                out.insert(std::move(turned));
+            }
+            --orbits;
+        }
+        return {out.begin(), out.end()};
+    }
+
+    /// k-subsets of the workers, each once, neighbours unlike each other: all of them or, where these are more than `most`, some.
+    [[nodiscard]] std::vector<sdp::rank_set> sets_of(int world, int k, std::size_t most)
+    {
+        const bool all = subset_count(world, k, most + 1) <= most;
+        const auto subsets = all ? all_subsets(world, k) : some_subsets(world, k, most);
+        // A stride that is coprime to the count visits every set and separates neighbours.
+        std::size_t stride = subsets.size() / 3 + 1;
+        while (std::gcd(stride, subsets.size()) != 1)
             ++stride;
-        for (std::size_t i = 0; i < out.size(); ++i)
-            mixed[i] = out[i * stride % out.size()];
+        std::vector<sdp::rank_set> mixed;
+        for (std::size_t i = 0; i < subsets.size(); ++i)
+            mixed.emplace_back(subsets[i * stride % subsets.size()]);
         return mixed;
     }
 
@@ -36,19 +89,18 @@ namespace {
     {
         const sdp::counter_generator random(20250709, 0);
         std::uint64_t drawn = 0;
-        const auto below = [&](int bound) { return static_cast<int>(random.bits(drawn++) % static_cast<std::uint64_t>(bound)); };
         std::vector<sdp::rank_set> out;
         for (int i = 0; i < 1021; ++i) {
-            std::vector<int> ranks(static_cast<std::size_t>(world));
-            std::iota(ranks.begin(), ranks.end(), 0);
-            const int k = 2 + below(world - 1);
-            for (int at = 0; at < k; ++at)
-                std::swap(ranks[static_cast<std::size_t>(at)], ranks[static_cast<std::size_t>(at + below(world - at))]);
-            ranks.resize(static_cast<std::size_t>(k));
-            std::sort(ranks.begin(), ranks.end());
-            out.emplace_back(ranks);
+            const int k = world < 2 ? world : 2 + static_cast<int>(random.bits(drawn++) % static_cast<std::uint64_t>(world - 1));
+            out.emplace_back(drawn_ranks(random, drawn, world, k));
         }
         return out;
+    }
+
+    /// Runs of a model of so many bytes.
+    [[nodiscard]] std::size_t runs_of(std::size_t bytes, std::size_t run_bytes)
+    {
+        return bytes / sizeof(float) / std::max<std::size_t>(run_bytes / sizeof(float), 1);
     }
 
     /// Float matrices of about `bytes` together, cut into runs of `run_bytes` within a row, which take the sets in turn from
@@ -56,12 +108,12 @@ namespace {
     [[nodiscard]] layout scattered(const options& o, std::size_t bytes, std::size_t run_bytes, int holders, int world)
     {
         const bool uniform = holders != mixed_holders;
-        const auto sets = uniform ? subsets(world, holders) : unlucky_sets(world);
+        const auto sets = uniform ? sets_of(world, holders, runs_of(bytes, run_bytes)) : unlucky_sets(world);
         // Whole rounds over the sets where there is a design, so that all workers hold as much.
         const std::size_t period = uniform ? sets.size() : 1;
         const auto whole = [&](std::size_t runs) { return std::max<std::size_t>(runs / period, 1) * period; };
         const std::size_t run = std::max<std::size_t>(run_bytes / sizeof(float), 1);
-        const std::size_t runs = whole(bytes / sizeof(float) / run);
+        const std::size_t runs = whole(runs_of(bytes, run_bytes));
         const std::size_t target
             = o.parameters > 0 ? o.parameters : std::max<std::size_t>(runs * run * sizeof(float) / (std::size_t {2} << 20), 1);
         const std::size_t each = (runs + target - 1) / target;
@@ -69,6 +121,8 @@ namespace {
         layout out;
         out.run_bytes = run * sizeof(float);
         out.holders = holders;
+        out.sets = sets.size();
+        out.all_sets = !uniform || subset_count(world, holders, sets.size() + 1) == sets.size();
         std::vector<std::size_t> first; // set of the first run of each matrix
         for (std::size_t begin = 0, p = 0; begin < runs; ++p) {
             const std::size_t left = std::min(each, runs - begin);
@@ -118,36 +172,55 @@ namespace {
         return m;
     }
 
-} // namespace
-
-void for_each_layout(const options& o, int world, const std::function<void(const layout&)>& f)
-{
-    for (const int holders : o.holders)
-        if (holders > world)
-            throw std::invalid_argument(
-                "--holders has " + std::to_string(holders) + ", but there are " + std::to_string(world) + " workers");
-    if (o.layout == "scattered") {
-        for (const auto bytes : o.bytes)
-            for (const auto run_bytes : o.run_bytes)
-                for (const int holders : o.holders)
-                    f(scattered(o, bytes, run_bytes, holders, world));
-        return;
-    }
-    const bool neurons = o.layout == "llama-130m-neuron";
-    if (!neurons && o.layout != "llama-130m-block")
-        throw std::invalid_argument("--layout has '" + o.layout + "'; expected scattered, llama-130m-neuron or llama-130m-block");
-    for (const int holders : o.holders) {
-        if (holders == mixed_holders)
-            throw std::invalid_argument("--holders has 'mixed'; the partitions of " + o.layout + " take a number");
-        layout out {llama_130m(o.scale), {}, 0, holders};
+    /// The library's partitions of a real model.
+    [[nodiscard]] layout llama(const options& o, int holders, int world)
+    {
+        layout out;
+        out.model = llama_130m(o.scale);
+        out.holders = holders;
         const double coverage = static_cast<double>(holders) / world;
-        if (neurons)
+        if (o.layout == "llama-130m-neuron")
             out.partition = sdp::combined(sdp::neuron_partition {.coverage = coverage, .groups = "*.heads"},
                 sdp::neuron_partition {.coverage = coverage, .seed = 1, .groups = "*.hidden"});
         else
             out.partition = sdp::block_partition {.coverage = coverage, .blocks = "*"};
-        f(out);
+        return out;
     }
+
+} // namespace
+
+std::vector<planned_layout> planned_layouts(const options& o, int world)
+{
+    std::vector<int> all_holders = o.holders;
+    if (all_holders.empty())
+        for (const int k : {2, 4, 8})
+            if (k <= world)
+                all_holders.push_back(k);
+    std::vector<planned_layout> out;
+    for (const int holders : all_holders) {
+        if (holders < 0 || holders > world)
+            throw std::invalid_argument("--holders has " + std::to_string(holders) + ", but there are " + std::to_string(world)
+                + " workers; expected at most so many");
+        const auto name = o.layout + "/N:" + std::to_string(world)
+            + "/k:" + (holders == mixed_holders ? std::string("mixed") : std::to_string(holders));
+        if (o.layout != "scattered") {
+            if (holders == mixed_holders)
+                throw std::invalid_argument("--holders has 'mixed'; the partitions of " + o.layout + " take a number");
+            out.push_back({name + "/scale:" + std::to_string(o.scale), holders, 0, [=] { return llama(o, holders, world); }});
+            continue;
+        }
+        for (const auto bytes : o.bytes)
+            for (const auto run_bytes : o.run_bytes) {
+                if (runs_of(bytes, run_bytes) < static_cast<std::size_t>(world))
+                    throw std::invalid_argument("--bytes has " + bench::size_name(bytes) + ", which is "
+                        + std::to_string(runs_of(bytes, run_bytes)) + " runs of " + bench::size_name(run_bytes)
+                        + "; expected at least one for each of " + std::to_string(world)
+                        + " workers: take shorter runs or a larger model");
+                out.push_back({name + "/model:" + bench::size_name(bytes) + "/run:" + bench::size_name(run_bytes), holders,
+                    run_bytes, [=] { return scattered(o, bytes, run_bytes, holders, world); }});
+            }
+    }
+    return out;
 }
 
 element_holders::element_holders(const sdp::model& m, const sdp::assignment& a, sdp::parameter_id id)

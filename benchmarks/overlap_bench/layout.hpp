@@ -24,13 +24,24 @@ struct layout {
     std::function<sdp::assignment(const sdp::model&, int)> partition;
     std::size_t run_bytes = 0; ///< 0 where the partition decides
     int holders = 0;
+    std::size_t sets = 0; ///< of holders, that a synthetic layout takes in turn
+    bool all_sets = true; ///< else there are more, and one run for each would make the model larger than asked for
 
     [[nodiscard]] std::size_t elements() const { return static_cast<std::size_t>(model.size()); }
 };
 
-/// Calls `f(layout)` for everything that was asked for.
-/// @throws std::invalid_argument on a layout or a number of holders that does not exist
-void for_each_layout(const options& o, int world, const std::function<void(const layout&)>& f);
+/// A layout that was asked for, and its name, and how it is made when its turn comes: models of many sizes need not exist at
+/// once.
+struct planned_layout {
+    std::string name; ///< layout/N/k and, if synthetic, model/run
+    int holders = 0;
+    std::size_t run_bytes = 0; ///< 0 where the partition decides
+    std::function<layout()> make;
+};
+
+/// Everything that was asked for, in a fixed order.
+/// @throws std::invalid_argument on a number of holders that does not exist, and on runs too long for the model
+[[nodiscard]] std::vector<planned_layout> planned_layouts(const options& o, int world);
 
 /// The holders of each element of a parameter, straight from the assignment: what the result is checked against.
 class element_holders {

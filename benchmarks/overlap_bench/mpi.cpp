@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "../common/mpi_crew.hpp"
 #include "backends.hpp"
-#include "mpi_coordinator.hpp"
 #include "ours.hpp"
 
 #include <sdp/comm/mpi.hpp>
@@ -14,14 +14,14 @@ namespace overlap_bench {
 namespace {
 
     /// Every worker's gradients of everything, to be summed in place, and the check.
-    [[nodiscard]] contender sum_of_everything(MPI_Comm comm, std::span<float> data)
+    [[nodiscard]] bench::contender sum_of_everything(MPI_Comm comm, std::span<float> data)
     {
         int rank = 0, size = 1;
         MPI_Comm_rank(comm, &rank);
         MPI_Comm_size(comm, &size);
         std::vector<int> everybody(static_cast<std::size_t>(size));
         std::iota(everybody.begin(), everybody.end(), 0);
-        contender out;
+        bench::contender out;
         out.prepare = [=] {
             for (std::size_t i = 0; i < data.size(); ++i)
                 data[i] = gradient_of(rank, static_cast<sdp::index_t>(i));
@@ -36,11 +36,12 @@ namespace {
     }
 
     /// What data parallelism does: one all-reduce of everything, in place.
-    [[nodiscard]] contender dense_contender(MPI_Comm comm, std::span<float> data)
+    [[nodiscard]] bench::contender dense_contender(MPI_Comm comm, std::span<float> data)
     {
         auto out = sum_of_everything(comm, data);
-        out.route = "dense";
-        out.run = [=] { MPI_Allreduce(MPI_IN_PLACE, data.data(), static_cast<int>(data.size()), MPI_FLOAT, MPI_SUM, comm); };
+        out.name = "dense";
+        out.run = bench::timed(
+            [=] { MPI_Allreduce(MPI_IN_PLACE, data.data(), static_cast<int>(data.size()), MPI_FLOAT, MPI_SUM, comm); });
         return out;
     }
 
@@ -76,16 +77,16 @@ namespace {
                 MPI_Comm_free(&s.comm);
         }
 
-        [[nodiscard]] contender as_contender(bool nonblocking)
+        [[nodiscard]] bench::contender as_contender(bool nonblocking)
         {
-            contender out;
-            out.route = nonblocking ? "iallreduce" : "allreduce";
+            bench::contender out;
+            out.name = nonblocking ? "iallreduce" : "allreduce";
             out.prepare = [this] {
                 for (const auto& s : sets_)
                     for (std::size_t i = 0; i < s.elements.size(); ++i)
                         s.elements[i] = gradient_of(rank_, static_cast<sdp::index_t>(i));
             };
-            out.run = [this, nonblocking] {
+            out.run = bench::timed([this, nonblocking] {
                 for (std::size_t i = 0; i < sets_.size(); ++i) {
                     float* const data = sets_[i].elements.data();
                     const int count = static_cast<int>(sets_[i].elements.size());
@@ -96,7 +97,7 @@ namespace {
                 }
                 if (nonblocking)
                     MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
-            };
+            });
             out.check = [this] {
                 std::uint64_t wrong = 0;
                 for (const auto& s : sets_) {
@@ -136,41 +137,59 @@ namespace {
         return out;
     }
 
-} // namespace
-
-void run_mpi(const options& o, int argc, char** argv)
-{
-    const boost::mpi::environment environment(argc, argv);
-    const boost::mpi::communicator world;
-    const auto all = coordinator_of(world);
-    if (all.root)
-        print_header();
-    const sdp::mpi_communicator comm(world);
-    const auto gloo = o.wants("gloo")
-        ? connect_gloo(world.rank(), world.size(), [&](const std::vector<char>& mine) { return gather(world, mine); })
-        : nullptr;
-    for_each_layout(o, world.size(), [&](const layout& l) {
+    [[nodiscard]] bench::results measure(const options& o, const planned_layout& planned, const boost::mpi::communicator& world,
+        const sdp::mpi_communicator& comm, gloo_workers* gloo, const bench::selection& chosen, int rounds)
+    {
+        const auto all = bench::coordinator_of(world);
+        const auto l = planned.make();
         std::vector<float> memory(arena_elements(l));
         const std::span<float> arena(memory), everything = arena.first(l.elements());
-        our_contenders ours(o, l, comm, arena);
+        our_contenders<sdp::mpi_communicator> ours(o, planned, l, chosen, comm, arena);
         group_collectives groups(world, ours.shared(), arena);
-        std::vector<contender> contenders;
-        contenders.push_back(dense_contender(world, everything));
-        ours.add_to(o, contenders);
+        std::vector<bench::contender> contenders;
+        if (chosen.has("dense"))
+            contenders.push_back(dense_contender(world, everything));
+        ours.add_to(contenders, chosen, all);
         for (const bool nonblocking : {true, false})
-            if (auto c = groups.as_contender(nonblocking); o.wants(c.route))
+            if (auto c = groups.as_contender(nonblocking); chosen.has(c.name))
                 contenders.push_back(std::move(c));
-        if (gloo) {
+        if (chosen.has("gloo")) {
             const auto what = sum_of_everything(world, everything);
             auto& c = contenders.emplace_back(gloo->fastest(everything, all));
             c.prepare = what.prepare;
             c.check = what.check;
         }
-        if (o.wants("memcpy"))
+        if (chosen.has("memcpy"))
             contenders.push_back(copy_contender(static_cast<std::size_t>(ours.held_bytes()), arena));
-        report(o, measure(o, setting_of(o, l, world.size(), ours, all), contenders, all), all);
-    });
-    all.barrier(); // before anybody closes gloo's connections
+        return measure_setting(l, ours, contenders, rounds, world.size(), all);
+    }
+
+} // namespace
+
+int run_mpi(const options& o, bench::program& p)
+{
+    const boost::mpi::environment environment;
+    const boost::mpi::communicator world;
+    const sdp::mpi_communicator comm(world);
+    std::unique_ptr<gloo_workers> gloo; // connected once a setting asks for it
+    for (const auto& planned : planned_layouts(o, world.size())) {
+        std::vector<std::string> names {"dense"};
+        for (const auto& route : our_routes<sdp::mpi_communicator>(planned, world.size()))
+            names.emplace_back(route.name);
+        names.insert(names.end(), {"iallreduce", "allreduce"});
+        if (gloo_built())
+            names.emplace_back("gloo");
+        names.emplace_back("memcpy");
+        p.add({"mpi/" + planned.name, names, [=, &o, &gloo](const auto& chosen, int rounds) {
+                   if (chosen.has("gloo") && !gloo)
+                       gloo = connect_gloo(
+                           world.rank(), world.size(), [&](const std::vector<char>& mine) { return gather(world, mine); });
+                   return measure(o, planned, world, comm, gloo.get(), chosen, rounds);
+               }});
+    }
+    const int status = bench::run_program(p, world);
+    MPI_Barrier(world); // before anybody closes gloo's connections
+    return status;
 }
 
 } // namespace overlap_bench

@@ -5,7 +5,7 @@
 
 namespace overlap_bench {
 
-void run_mpi(const options&, int, char**)
+int run_mpi(const options&, bench::program&)
 {
     throw std::invalid_argument("this overlap_bench was built without MPI; expected --backend threads");
 }

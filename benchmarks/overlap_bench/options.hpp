@@ -3,11 +3,10 @@
 /// @file
 /// @brief What overlap_bench measures, as told on its command line.
 
+#include "../common/program.hpp"
+
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace overlap_bench {
@@ -19,31 +18,32 @@ struct options {
     std::string backend = "threads"; ///< or "mpi", where the launcher decides the number of workers
     int workers = 8;
     std::string layout = "scattered"; ///< see layout.hpp
-    std::vector<int> holders {2, 4, 8};
+    std::vector<int> holders; ///< empty: 2, 4 and 8, as far as there are workers
     std::vector<std::size_t> bytes {std::size_t {16} << 20}; ///< of the whole model; synthetic layouts only
     std::vector<std::size_t> run_bytes {4096}; ///< neighbouring bytes with one holder set; synthetic layouts only
     std::size_t parameters = 0; ///< of a synthetic layout; 0: as many as are of about 2 MiB each
     std::size_t scale = 1; ///< divides layers and vocabulary of a real layout
     std::size_t bucket_bytes = 0; ///< 0: what the library does by itself
-    int rounds = 11; ///< measured, after two that are not
-    double least_seconds = 1; ///< go on that long with short settings, for up to 16 times the rounds
-    double most_seconds = 60; ///< end a setting early after that, but not before three rounds
-    std::vector<std::string> only; ///< routes; empty: all
-    std::string json; ///< file for one object per line; empty: none
 
-    [[nodiscard]] bool wants(std::string_view route) const;
+    void add_to(CLI::App& app)
+    {
+        app.add_option("--backend", backend, "Workers")->check(CLI::IsMember({"threads", "mpi"}))->capture_default_str();
+        app.add_option("--workers", workers, "Threads; of MPI the launcher decides")
+            ->check(CLI::Range(1, 1024))
+            ->capture_default_str();
+        app.add_option("--layout", layout, "Model and who holds what")
+            ->check(CLI::IsMember({"scattered", "llama-130m-neuron", "llama-130m-block"}))
+            ->capture_default_str();
+        app.add_option("--holders", holders, "Holders of every unit, or mixed; several are separated by commas")
+            ->delimiter(',')
+            ->transform([](std::string text) { return text == "mixed" ? "0" : text; }, "", "mixed")
+            ->default_str("2,4,8");
+        bench::add_sizes(app, "--bytes", bytes, "The whole model, synthetic layout");
+        bench::add_sizes(app, "--run-bytes", run_bytes, "Neighbouring bytes with one set of holders, synthetic layout");
+        bench::add_size(app, "--parameters", parameters, "Matrices of the synthetic layout; 0: about 2 MiB each");
+        bench::add_size(app, "--scale", scale, "Divides layers and vocabulary of a real layout");
+        bench::add_size(app, "--bucket-bytes", bucket_bytes, "0: the library's default");
+    }
 };
-
-/// Called with a flag and its value.
-using flag_setter = std::function<void(std::string_view, std::string_view)>;
-
-/// @throws std::invalid_argument with a sentence for the user, as all here
-void parse_flags(int argc, char** argv, const std::map<std::string_view, flag_setter>& flags);
-
-/// A number ≥ 1, with K, M or G behind it or nothing.
-[[nodiscard]] std::size_t size_of(std::string_view flag, std::string_view text);
-[[nodiscard]] std::vector<std::size_t> sizes_of(std::string_view flag, std::string_view text);
-
-[[nodiscard]] options parse(int argc, char** argv);
 
 } // namespace overlap_bench

@@ -3,11 +3,12 @@
 /// @file
 /// @brief The library's exchange as a contender, on any communicator, with every element of its result checked.
 
+#include "../common/contender.hpp"
 #include "layout.hpp"
-#include "measure.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -49,7 +50,7 @@ struct our_route {
 };
 
 /// Those that exist for a communicator and a setting. Native only where all hold everything: elsewhere it is another's.
-template <sdp::communicator C> [[nodiscard]] std::vector<our_route> our_routes(const layout& l, int workers)
+template <sdp::communicator C> [[nodiscard]] std::vector<our_route> our_routes(const planned_layout& l, int workers)
 {
     std::vector<our_route> out;
     if constexpr (sdp::peer_memory<C>) {
@@ -108,15 +109,15 @@ public:
         return out;
     }
 
-    [[nodiscard]] contender as_contender(std::string route)
+    [[nodiscard]] bench::contender as_contender(std::string route)
     {
-        contender out;
-        out.route = std::move(route);
+        bench::contender out;
+        out.name = std::move(route);
         out.prepare = [this] {
             for (const auto& g : gradients_)
                 sdp::initialize(g.elements, slab(g), [&](sdp::index_t element) { return gradient_of(net_.rank(), element); });
         };
-        out.run = [this] { net_.synchronize(); };
+        out.run = bench::timed([this] { net_.synchronize(); });
         out.check = [this] {
             std::uint64_t wrong = 0;
             std::vector<float> expected;
@@ -138,12 +139,17 @@ public:
             }
             return wrong;
         };
-        // One step outside of the measurement tells what a step sends.
-        out.prepare();
-        net_.synchronize();
-        out.bytes_sent = net_.step_traffic().bytes();
-        out.bytes_bound = sdp::bytes_per_step(net_.description(), net_.residents(), net_.rank());
         return out;
+    }
+
+    /// Counters of what a step sends, told by one step outside of the measurement, and by the formula.
+    [[nodiscard]] bench::counters traffic(const bench::coordinator& all)
+    {
+        net_.synchronize();
+        const auto sent = static_cast<double>(net_.step_traffic().bytes());
+        const auto bound = static_cast<double>(sdp::bytes_per_step(net_.description(), net_.residents(), net_.rank()));
+        return {{"sent_max", all.maximum(sent)}, {"sent_mean", all.sum(sent) / net_.holders().world()},
+            {"sent_bound", all.maximum(bound)}, {"bytes_off", all.sum(std::abs(sent - bound))}};
     }
 
 private:
@@ -161,31 +167,35 @@ private:
 /// The library's contenders of a setting, and what they say of it.
 template <sdp::communicator C> class our_contenders {
 public:
-    our_contenders(const options& o, const layout& l, C comm, std::span<float> arena)
+    our_contenders(const options& o, const planned_layout& planned, const layout& l, const bench::selection& chosen, C comm,
+        std::span<float> arena)
     {
         sdp::synchronizer_options plain;
         if (o.bucket_bytes > 0)
             plain.bucket_bytes = o.bucket_bytes;
-        for (const auto& route : our_routes<C>(l, comm.size()))
-            if (o.wants(route.name) || exchanges_.empty()) { // one at least: it knows what is held
-                auto chosen = plain;
-                chosen.route = route.choice;
-                chosen.shared_gradients = route.shared_gradients;
-                exchanges_.push_back({std::string(route.name), std::make_unique<our_exchange<C>>(l, chosen, comm, arena)});
+        for (const auto& route : our_routes<C>(planned, comm.size()))
+            if (chosen.has(route.name) || exchanges_.empty()) { // one at least: it knows what is held
+                auto options = plain;
+                options.route = route.choice;
+                options.shared_gradients = route.shared_gradients;
+                exchanges_.push_back({std::string(route.name), std::make_unique<our_exchange<C>>(l, options, comm, arena)});
             }
     }
 
-    void add_to(const options& o, std::vector<contender>& contenders)
+    void add_to(std::vector<bench::contender>& contenders, const bench::selection& chosen, const bench::coordinator& all)
     {
         for (auto& [route, exchange] : exchanges_)
-            if (o.wants(route))
-                contenders.push_back(exchange->as_contender(route));
+            if (chosen.has(route)) {
+                auto& c = contenders.emplace_back(exchange->as_contender(route));
+                c.fixed = exchange->traffic(all);
+            }
     }
 
     [[nodiscard]] double held_bytes() const { return exchanges_.front().exchange->held_bytes(); }
     [[nodiscard]] auto shared() const { return exchanges_.front().exchange->shared(); }
 
-    /// What an all-reduce among the holders of each element moves per worker at best.
+    /// What an all-reduce among the holders of each element moves per worker at best: Σ 2(k−1)/k of the bytes it holds with k
+    /// holders.
     [[nodiscard]] double wire_bytes() const
     {
         double out = 0;
@@ -204,41 +214,53 @@ private:
     std::vector<named> exchanges_;
 };
 
-/// What is measured of a layout, to be filled in by contender.
+/// Measures contenders, the dense one among them, and adds what is said of a setting: its sizes, each contender's time over the
+/// dense one's of the same round, bus bandwidth, and wrong elements.
 template <sdp::communicator C>
-[[nodiscard]] row setting_of(const options& o, const layout& l, int world, const our_contenders<C>& ours, const coordinator& all)
+[[nodiscard]] bench::results measure_setting(const layout& l, const our_contenders<C>& ours,
+    std::vector<bench::contender>& contenders, int rounds, int world, const bench::coordinator& all)
 {
-    row out;
-    out.backend = o.backend;
-    out.layout = o.layout;
-    out.workers = world;
-    out.holders = l.holders;
-    out.bytes = l.elements() * sizeof(float);
-    out.run_bytes = l.run_bytes;
-    out.parameters = l.model.parameters().size();
-    out.held_bytes = all.sum(ours.held_bytes()) / world;
-    out.wire_bytes = all.sum(ours.wire_bytes()) / world;
+    const double held = all.sum(ours.held_bytes()) / world, wire = all.sum(ours.wire_bytes()) / world;
+    auto out = bench::measure(contenders, rounds, all);
+    const auto dense = out.find("dense");
+    for (auto& [name, m] : out) {
+        m.fixed["bytes"] = static_cast<double>(l.elements() * sizeof(float));
+        m.fixed["held_bytes"] = held;
+        m.fixed["matrices"] = static_cast<double>(l.model.parameters().size());
+        m.fixed["sets"] = static_cast<double>(l.sets);
+        m.fixed["wrong"] = static_cast<double>(m.wrong);
+        if (!l.all_sets)
+            m.label += (m.label.empty() ? "" : "; ") + std::to_string(l.sets)
+                + " sets of holders, not all that there are: one run for each would make a larger model";
+        for (const auto* counter : {"sent_max", "sent_mean", "sent_bound", "bytes_off"})
+            m.fixed.emplace(counter, 0); // contenders that nobody counts
+        for (std::size_t round = 0; round < m.seconds.size(); ++round) {
+            m.by_round["busbw_GB/s"].push_back(wire / m.seconds[round] / 1e9);
+            m.by_round["to_dense"].push_back(dense == out.end() ? 0 : m.seconds[round] / dense->second.seconds[round]);
+        }
+    }
     return out;
 }
 
 /// What copying the held bytes once costs: the floor of anything that packs.
-[[nodiscard]] inline contender copy_contender(std::size_t bytes, std::span<float> arena)
+[[nodiscard]] inline bench::contender copy_contender(std::size_t bytes, std::span<float> arena)
 {
     const auto from = arena.first(bytes / sizeof(float));
     auto to = std::make_shared<std::vector<float>>(from.size());
-    return {"memcpy",
-        [from] {
-            for (std::size_t i = 0; i < from.size(); ++i)
-                from[i] = gradient_of(1, static_cast<sdp::index_t>(i));
-        },
-        [from, to] { std::copy(from.begin(), from.end(), to->begin()); },
-        [to] {
-            std::uint64_t wrong = 0;
-            for (std::size_t i = 0; i < to->size(); ++i)
-                wrong += (*to)[i] != gradient_of(1, static_cast<sdp::index_t>(i)) ? 1 : 0;
-            return wrong;
-        },
-        0, 0, {}};
+    bench::contender out;
+    out.name = "memcpy";
+    out.prepare = [from] {
+        for (std::size_t i = 0; i < from.size(); ++i)
+            from[i] = gradient_of(1, static_cast<sdp::index_t>(i));
+    };
+    out.run = bench::timed([from, to] { std::copy(from.begin(), from.end(), to->begin()); });
+    out.check = [to] {
+        std::uint64_t wrong = 0;
+        for (std::size_t i = 0; i < to->size(); ++i)
+            wrong += (*to)[i] != gradient_of(1, static_cast<sdp::index_t>(i)) ? 1 : 0;
+        return wrong;
+    };
+    return out;
 }
 
 } // namespace overlap_bench

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "../common/thread_meeting.hpp"
 #include "backends.hpp"
 #include "ours.hpp"
-#include "thread_coordinator.hpp"
 
 #include <sdp/comm/threads.hpp>
 
@@ -25,16 +25,16 @@ namespace {
                 buffer = buffer.first(elements);
         }
 
-        [[nodiscard]] contender as_contender(int rank)
+        [[nodiscard]] bench::contender as_contender(int rank)
         {
             const auto mine = buffers_[static_cast<std::size_t>(rank)];
-            contender out;
-            out.route = "dense";
+            bench::contender out;
+            out.name = "dense";
             out.prepare = [=] {
                 for (std::size_t i = 0; i < mine.size(); ++i)
                     mine[i] = gradient_of(rank, static_cast<sdp::index_t>(i));
             };
-            out.run = [this, rank] { run(static_cast<std::size_t>(rank)); };
+            out.run = bench::timed([this, rank] { run(static_cast<std::size_t>(rank)); });
             out.check = [mine, workers = buffers_.size(), sum = summed_gradients(everybody_)] {
                 std::uint64_t wrong = 0;
                 for (std::size_t i = 0; i < mine.size(); ++i)
@@ -71,29 +71,45 @@ namespace {
         std::barrier<> barrier_;
     };
 
-} // namespace
-
-void run_threads(const options& o)
-{
-    print_header();
-    const auto workers = static_cast<std::size_t>(o.workers);
-    for_each_layout(o, o.workers, [&](const layout& l) {
-        std::vector<std::vector<float>> arenas(workers, std::vector<float>(arena_elements(l)));
+    [[nodiscard]] bench::results measure(
+        const options& o, const planned_layout& planned, const bench::selection& chosen, int rounds)
+    {
+        const auto l = planned.make();
+        std::vector<std::vector<float>> arenas(static_cast<std::size_t>(o.workers), std::vector<float>(arena_elements(l)));
         dense_sum dense({arenas.begin(), arenas.end()}, l.elements());
-        thread_meeting meeting(o.workers);
+        bench::thread_meeting meeting(o.workers);
+        bench::results out;
         sdp::run_workers(o.workers, [&](sdp::thread_communicator comm) {
             const int rank = comm.rank();
             const auto all = meeting.of(rank);
             const std::span<float> arena(arenas[static_cast<std::size_t>(rank)]);
-            our_contenders ours(o, l, comm, arena);
-            std::vector<contender> contenders;
-            contenders.push_back(dense.as_contender(rank));
-            ours.add_to(o, contenders);
-            if (o.wants("memcpy"))
+            our_contenders<sdp::thread_communicator> ours(o, planned, l, chosen, comm, arena);
+            std::vector<bench::contender> contenders;
+            if (chosen.has("dense"))
+                contenders.push_back(dense.as_contender(rank));
+            ours.add_to(contenders, chosen, all);
+            if (chosen.has("memcpy"))
                 contenders.push_back(copy_contender(static_cast<std::size_t>(ours.held_bytes()), arena));
-            report(o, measure(o, setting_of(o, l, o.workers, ours, all), contenders, all), all);
+            auto mine = measure_setting(l, ours, contenders, rounds, o.workers, all);
+            if (rank == 0)
+                out = std::move(mine);
         });
-    });
+        return out;
+    }
+
+} // namespace
+
+int run_threads(const options& o, bench::program& p)
+{
+    for (const auto& planned : planned_layouts(o, o.workers)) {
+        std::vector<std::string> names {"dense"};
+        for (const auto& route : our_routes<sdp::thread_communicator>(planned, o.workers))
+            names.emplace_back(route.name);
+        names.emplace_back("memcpy");
+        p.add({"threads/" + planned.name, names,
+            [=, &o](const auto& chosen, int rounds) { return measure(o, planned, chosen, rounds); }});
+    }
+    return p.lead();
 }
 
 } // namespace overlap_bench

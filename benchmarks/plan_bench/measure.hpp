@@ -5,6 +5,8 @@
 
 #include "heap.hpp"
 
+#include "../common/contender.hpp"
+
 #include <sdp/diagnostics.hpp>
 #include <sdp/masking/regime.hpp>
 #include <sdp/overlap/build.hpp>
@@ -12,6 +14,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <ctime>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -97,19 +101,27 @@ template <class Describe, class Assign, class Regime>
     return out;
 }
 
-/// Each stage's fastest of some rounds.
-template <class Once> [[nodiscard]] planned fastest(int rounds, Once once)
+/// Planning as a contender. `time` is the member that counts as its time, the other stages are counters.
+template <class Once> [[nodiscard]] bench::contender planning(const char* name, auto planned::*time, Once once)
 {
-    planned best = once();
-    for (int i = 1; i < rounds; ++i) {
-        const planned next = once();
-        best.model_ms = std::min(best.model_ms, next.model_ms);
-        best.assignment_ms = std::min(best.assignment_ms, next.assignment_ms);
-        best.residency_ms = std::min(best.residency_ms, next.residency_ms);
-        best.subnetwork_ms = std::min(best.subnetwork_ms, next.subnetwork_ms);
-        best.plan_ms = std::min(best.plan_ms, next.plan_ms);
-    }
-    return best;
+    const auto last = std::make_shared<planned>();
+    bench::contender out;
+    out.name = name;
+    out.run = [=] {
+        *last = once();
+        return std::invoke(time, *last) / 1e3;
+    };
+    out.observed = [last] {
+        const auto runs = static_cast<double>(last->runs);
+        return bench::counters {{"assign_ms", last->assignment_ms}, {"residency_ms", last->residency_ms},
+            {"subnetwork_ms", last->subnetwork_ms}, {"plan_ms", last->plan_ms}, {"runs", runs},
+            {"sets", static_cast<double>(last->sets)}, {"entries", static_cast<double>(last->entries)},
+            {"stored", static_cast<double>(last->stored)}, {"peers_max", last->peers}, {"balance", last->balance},
+            {"plan_B", static_cast<double>(last->bytes)}, {"B/run", static_cast<double>(last->bytes) / runs},
+            {"index_B/run", 4 * static_cast<double>(last->stored) / runs},
+            {"peak_MiB", static_cast<double>(last->peak) / (1024.0 * 1024.0)}};
+    };
+    return out;
 }
 
 } // namespace plan_bench

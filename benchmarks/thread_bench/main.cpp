@@ -3,14 +3,15 @@
 /// @brief Times the step of workers that are threads and share a device: sums in each other's tensors, the same in messages, and
 /// a plain copy of as many bytes.
 ///
-/// `thread_bench [workers, 4] [MiB of the model, 256] [rounds, 30] [file for JSON lines]`
+/// `thread_bench --workers 2,4,8 --bytes 256M`
 ///
-/// Eight square matrices, split by rows or by columns. In each round all contenders run in turn, each timed by events on every
-/// worker's stream, the slowest counting; `host us` is how long the slowest worker's thread took to put the step there. Bytes are
-/// what all workers send when they send messages. `of copy` is bytes per second over those of `copy`, in which every worker
-/// copies as many bytes as it sends by one cudaMemcpyAsync, all at once.
+/// Eight square matrices, split by rows or by columns. Each contender is timed by events on every worker's stream, the slowest
+/// counting; `host_us` is how long the slowest worker's thread took to put the step there. `bytes` is what all workers send when
+/// they send messages. `of_copy` is bytes per second over those of `copy`, in which every worker copies as many bytes as it sends
+/// by one cudaMemcpyAsync, all at once.
 
-#include "../plan_bench/report.hpp"
+#include "../common/program.hpp"
+#include "../common/thread_meeting.hpp"
 #include "../tile_bench/timer.hpp"
 
 #include <sdp/cuda/threads.hpp>
@@ -18,32 +19,24 @@
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/neuron.hpp>
 
-#include <algorithm>
-#include <array>
+#include <benchmark/benchmark.h>
+
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
-#include <span>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
 
-using plan_bench::row;
 using sdp::index_t;
-
-struct contender {
-    std::string name;
-    std::vector<double> times {}; ///< milliseconds of a round
-    std::vector<double> host_times {}; ///< microseconds
-};
 
 struct setting {
     int workers;
     std::size_t bytes;
-    int rounds;
     bool columns;
     double coverage;
 };
@@ -77,15 +70,18 @@ template <class Net> void bind_gradients(Net& net, sdp::cuda::executor& executor
     }
 }
 
-void measure(const setting& s, const plan_bench::report& print_to)
+[[nodiscard]] bench::results measure(const setting& s, const bench::selection& chosen, int rounds)
 {
-    std::array contenders {contender {"tensors"}, contender {"messages"}, contender {"copy"}};
-    const auto workers = static_cast<std::size_t>(s.workers);
-    std::vector<double> device(workers), host(workers), bytes(workers); // by worker
+    if (sdp::cuda::device_count() == 0)
+        throw std::runtime_error("there is no CUDA device");
     const auto m = matrices(s);
     const sdp::neuron_partition partition {.coverage = s.coverage};
+    bench::thread_meeting meeting(s.workers);
+    bench::results out;
+    double all_bytes = 0;
     sdp::run_workers(s.workers, [&](sdp::thread_communicator inner) {
-        const auto rank = static_cast<std::size_t>(inner.rank());
+        const int rank = inner.rank();
+        const auto all = meeting.of(rank);
         const sdp::cuda::stream stream;
         sdp::cuda_thread_communicator comm(std::move(inner), stream.get());
         sdp::synchronizer_options messages;
@@ -96,82 +92,78 @@ void measure(const setting& s, const plan_bench::report& print_to)
         bind_gradients(by_messages, comm.executor());
         by_messages.synchronize();
         const auto sent = static_cast<std::size_t>(by_messages.step_traffic().bytes());
-        bytes[rank] = static_cast<double>(sent);
         auto* const from = comm.executor().allocate(2 * sent);
-        const std::array<std::function<void()>, 3> run {[&] { by_tensors.synchronize(); }, [&] { by_messages.synchronize(); },
-            [&] {
-                sdp::cuda::check(
-                    cudaMemcpyAsync(from + sent, from, sent, cudaMemcpyDeviceToDevice, stream.get()), "cudaMemcpyAsync");
-            }};
         tile_bench::timer time;
-        const auto meet = [&] {
-            double nothing = 0;
-            by_tensors.reduce_scalars(std::span(&nothing, 1));
-        };
-        for (int round = -2; round < s.rounds; ++round) // the first ones warm up
-            for (std::size_t c = 0; c < run.size(); ++c) {
-                meet();
-                device[rank] = time(stream.get(), [&] {
+        std::vector<bench::contender> contenders;
+        const auto add = [&](const char* name, std::function<void()> step) {
+            if (!chosen.has(name))
+                return;
+            const auto host_us = std::make_shared<double>(0);
+            auto& c = contenders.emplace_back();
+            c.name = name;
+            c.run = [&time, &stream, host_us, step = std::move(step)] {
+                return time(stream.get(), [&] {
                     const auto begin = std::chrono::steady_clock::now();
-                    run[c]();
-                    host[rank] = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
-                });
-                meet();
-                if (rank == 0 && round >= 0) {
-                    contenders[c].times.push_back(*std::ranges::max_element(device));
-                    contenders[c].host_times.push_back(*std::ranges::max_element(host));
-                }
+                    step();
+                    *host_us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+                }) / 1e3;
+            };
+            c.observed = [host_us] { return bench::counters {{"host_us", *host_us}}; };
+        };
+        add("tensors", [&] { by_tensors.synchronize(); });
+        add("messages", [&] { by_messages.synchronize(); });
+        add("copy", [&] {
+            sdp::cuda::check(cudaMemcpyAsync(from + sent, from, sent, cudaMemcpyDeviceToDevice, stream.get()), "cudaMemcpyAsync");
+        });
+        for (int warm = 0; warm < 2; ++warm)
+            for (const auto& c : contenders) {
+                all.barrier();
+                static_cast<void>(c.run());
             }
-        meet(); // before tensors go that others may still be told of
+        const double bytes = all.sum(static_cast<double>(sent));
+        auto mine = bench::measure(contenders, rounds, all);
+        all.barrier(); // before tensors go that others may still be told of
+        if (rank == 0) {
+            out = std::move(mine);
+            all_bytes = bytes;
+        }
     });
-    double all = 0;
-    for (const double each : bytes)
-        all += each;
-    auto print = print_to;
-    for (auto& c : contenders) {
-        std::ranges::sort(c.times);
-        std::ranges::sort(c.host_times);
+    for (auto& [name, each] : out) {
+        each.fixed["bytes"] = all_bytes;
+        for (std::size_t round = 0; round < each.seconds.size(); ++round) {
+            each.by_round["GB/s"].push_back(all_bytes / each.seconds[round] / 1e9);
+            each.by_round["of_copy"].push_back(out.contains("copy") ? out["copy"].seconds[round] / each.seconds[round] : 0);
+        }
     }
-    const auto median = [](const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; };
-    const double copy = median(contenders.back().times);
-    for (const auto& c : contenders)
-        print("threads",
-            row {}
-                .add("workers", s.workers)
-                .add("split  ", s.columns ? "columns" : "rows")
-                .add("coverage", s.coverage, 2)
-                .add("MiB sent", all / (1 << 20), 1)
-                .add("what    ", c.name)
-                .add("median ms", median(c.times), 4)
-                .add("min ms", c.times.front(), 4)
-                .add("max ms", c.times.back(), 4)
-                .add("host us", median(c.host_times), 1)
-                .add("GB/s", all / median(c.times) / 1e6, 1)
-                .add("of copy", copy / median(c.times), 3));
+    return out;
 }
 
 } // namespace
 
 int main(int argc, char** argv)
 {
-    try {
-        if (sdp::cuda::device_count() == 0) {
-            std::puts("skipped: there is no CUDA device");
-            return 0;
-        }
-        const int workers = argc > 1 ? std::atoi(argv[1]) : 4;
-        const std::size_t mebibytes = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 256;
-        const int rounds = argc > 3 ? std::atoi(argv[3]) : 30;
-        const plan_bench::report print(argc > 4 ? argv[4] : "");
-        if (workers < 2 || mebibytes < 1 || rounds < 1)
-            sdp::detail::fail("expected at least 2 workers, 1 MiB and 1 round");
-        for (const bool columns : {false, true})
-            for (const double coverage : {0.5, 1.0})
-                if (coverage * workers >= 2) // else nothing is shared
-                    measure({workers, mebibytes << 20, rounds, columns, coverage}, print);
-        return 0;
-    } catch (const std::exception& e) {
-        std::fprintf(stderr, "thread_bench: %s\n", e.what());
-        return 1;
-    }
+    return bench::guarded("thread_bench", [&] {
+        bench::program program("Times the step of workers that are threads and share a CUDA device.", 30);
+        std::vector<int> workers {2, 4, 8};
+        std::size_t bytes = std::size_t {256} << 20;
+        program.flags()
+            .add_option("--workers", workers, "Threads; several numbers are separated by commas")
+            ->delimiter(',')
+            ->check(CLI::Range(2, 64))
+            ->capture_default_str();
+        bench::add_size(program.flags(), "--bytes", bytes, "Of the model")
+            ->check(CLI::Range(std::size_t {1} << 16, std::size_t {1} << 34));
+        program.parse(argc, argv);
+        benchmark::SetDefaultTimeUnit(benchmark::kMillisecond);
+        for (const int n : workers)
+            for (const bool columns : {false, true})
+                for (const double coverage : {0.5, 1.0})
+                    if (coverage * n >= 2) // else nothing is shared
+                        program.add({"device/N:" + std::to_string(n) + "/split:" + (columns ? "columns" : "rows")
+                                + "/C:" + (coverage == 1 ? "1" : "1_2") + "/model:" + bench::size_name(bytes),
+                            {"tensors", "messages", "copy"}, [=](const auto& chosen, int rounds) {
+                                return measure({n, bytes, columns, coverage}, chosen, rounds);
+                            }});
+        return program.lead();
+    });
 }

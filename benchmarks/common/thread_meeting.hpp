@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The measuring's own collective operations, among threads.
+/// @brief Collective operations of the measuring itself, among threads.
 
-#include "measure.hpp"
+#include "contender.hpp"
 
 #include <algorithm>
 #include <barrier>
 #include <numeric>
 #include <vector>
 
-namespace overlap_bench {
+namespace bench {
 
 class thread_meeting {
 public:
@@ -23,7 +23,6 @@ public:
     [[nodiscard]] coordinator of(int rank)
     {
         coordinator out;
-        out.root = rank == 0;
         out.barrier = [this] { barrier_.arrive_and_wait(); };
         out.maximum = [this, rank](double value) {
             return combined(rank, value, [this] { return *std::max_element(reported_.begin(), reported_.end()); });
@@ -48,4 +47,4 @@ private:
     std::vector<double> reported_;
 };
 
-} // namespace overlap_bench
+} // namespace bench
