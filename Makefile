@@ -16,6 +16,11 @@ benchmarks := libbenchmark-dev libcli11-dev libgloo-dev
 
 install = cmake/install-packages.sh $(1)
 
+# From PyPI, as Debian has none; for the tests of conanfile.py, which are skipped without it.
+install_conan = [ -x build/tools/bin/conan ] \
+	|| { /usr/bin/python3 -m venv build/tools && build/tools/bin/pip install -q 'conan>=2,<3'; } \
+	|| echo "conan could not be installed from PyPI into build/tools; its tests will be skipped"
+
 # A preset, targets if not all, and which tests if not all.
 define run_tests
 cmake --preset $(1)
@@ -42,7 +47,8 @@ test: dev asan
 nightly: dev benchmark-tests asan-mpi tsan
 
 dev:
-	@$(call install,$(core) $(mpi) $(study) doxygen)
+	@$(call install,$(core) $(mpi) $(study) doxygen pkgconf python3-venv)
+	@$(install_conan)
 	$(call run_tests,dev)
 
 benchmark-tests:

@@ -187,10 +187,65 @@ TEST_CASE("a part of the processes makes a communicator of its own")
     conformance::any_order_of_posting(half);
 }
 
+TEST_CASE("MPI's own handle is taken like Boost.MPI's")
+{
+    MPI_Comm given = MPI_COMM_NULL;
+    MPI_Comm_dup(MPI_COMM_WORLD, &given);
+    const auto relation_to_given = [&](const sdp::mpi_communicator& c) {
+        int relation = MPI_UNEQUAL;
+        MPI_Comm_compare(c.base(), given, &relation);
+        return relation;
+    };
+    {
+        const sdp::mpi_communicator own(given);
+        CHECK(relation_to_given(own) == MPI_CONGRUENT); // duplicated
+        const auto attached = sdp::mpi_communicator::attach(given);
+        CHECK(relation_to_given(attached) == MPI_IDENT);
+        conformance::ring(attached);
+        MPI_Comm_free(&given); // the private form does not live on it
+        conformance::ring(own);
+        conformance::peers_reach_memory(own);
+    }
+    const sdp::mpi_communicator small_pieces(MPI_COMM_WORLD, {.largest_piece = 7, .node_ranks = 1});
+    for (int rank = 0; rank < small_pieces.size(); ++rank)
+        CHECK(small_pieces.reaches(rank) == (rank == small_pieces.rank()));
+    conformance::ring(small_pieces);
+    conformance::suite([](auto scenario) { scenario(sdp::mpi_communicator(MPI_COMM_WORLD)); });
+}
+
 TEST_CASE("a process outside the given communicator is refused")
 {
     const boost::mpi::communicator none(MPI_COMM_NULL, boost::mpi::comm_attach);
-    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator(none); }, {"MPI_COMM_NULL"}));
+    const std::string null = "MPI_COMM_NULL";
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator(none); }, {null}));
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator::attach(none); }, {null}));
+    MPI_Comm nobody = MPI_COMM_NULL;
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator(nobody); }, {null}));
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator::attach(nobody); }, {null}));
+}
+
+TEST_CASE("a communicator between two groups is refused")
+{
+    const boost::mpi::communicator world;
+    if (world.size() == 1)
+        return;
+    const bool even = world.rank() % 2 == 0;
+    const boost::mpi::communicator mine = world.split(even ? 0 : 1);
+    MPI_Comm between = MPI_COMM_NULL;
+    MPI_Intercomm_create(mine, 0, world, even ? 1 : 0, 5, &between);
+    const std::string ours = std::to_string(mine.size());
+    const std::string theirs = std::to_string(world.size() - mine.size());
+    const auto groups = "between groups of " + ours + " and " + theirs;
+    const boost::mpi::communicator handle(between, boost::mpi::comm_attach);
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator(between); }, {groups, "MPI_Intercomm_merge"}));
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator::attach(between); }, {groups}));
+    CHECK(conformance::refuses<sdp::error>([&] { (void)sdp::mpi_communicator(handle); }, {groups}));
+
+    MPI_Comm merged = MPI_COMM_NULL; // the cure that the sentence names
+    MPI_Intercomm_merge(between, even ? 0 : 1, &merged);
+    conformance::ring(sdp::mpi_communicator(merged));
+    MPI_Comm_free(&merged);
+    MPI_Comm_free(&between);
 }
 
 TEST_CASE("a piece is counted by an int")

@@ -127,9 +127,15 @@ private:
 class mpi_communicator {
 public:
     /// Duplicates `given`, so that no message of the program's own is ever mixed up with the library's. Collective over it.
-    /// @throws sdp::error when MPI is not running or this process is not in `given`
+    /// @throws sdp::error when MPI is not running, when this process is not in `given`, or when `given` is an intercommunicator
     explicit mpi_communicator(const boost::mpi::communicator& given, mpi_options options = {})
         : mpi_communicator(given, true, options)
+    {
+    }
+
+    /// The same from MPI's own handle, for programs that do not use Boost.MPI otherwise.
+    explicit mpi_communicator(MPI_Comm given, mpi_options options = {})
+        : mpi_communicator(boost::mpi::communicator(given, boost::mpi::comm_attach), true, options)
     {
     }
 
@@ -139,6 +145,12 @@ public:
     [[nodiscard]] static mpi_communicator attach(const boost::mpi::communicator& given, mpi_options options = {})
     {
         return {given, false, options};
+    }
+
+    /// The same from MPI's own handle.
+    [[nodiscard]] static mpi_communicator attach(MPI_Comm given, mpi_options options = {})
+    {
+        return {boost::mpi::communicator(given, boost::mpi::comm_attach), false, options};
     }
 
     [[nodiscard]] int rank() const noexcept { return state_->rank(); }

@@ -25,6 +25,16 @@ public:
                 "; the program starts and ends MPI, for example by a boost::mpi::environment in main");
         if (!given)
             fail("this process is not part of the given MPI communicator (MPI_COMM_NULL)");
+        int between_groups = 0;
+        check_mpi(MPI_Comm_test_inter(given, &between_groups), "MPI_Comm_test_inter");
+        if (between_groups != 0) {
+            int ours = 0;
+            int theirs = 0;
+            MPI_Comm_size(given, &ours);
+            MPI_Comm_remote_size(given, &theirs);
+            fail("the given MPI communicator is an intercommunicator, between groups of ", ours, " and ", theirs,
+                " processes; expected an intracommunicator, which MPI_Intercomm_merge makes of the two groups");
+        }
         if (!duplicate) {
             comm_ = given;
             return;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <sdp/comm/mpi.hpp>
-#include <sdp/sdp.hpp>
 
-#include <boost/mpi.hpp>
+#include <boost/mpi/communicator.hpp>
+#include <boost/mpi/environment.hpp>
 
 #include <chrono>
 #include <cstdio>
-#include <vector>
 
 // Sends its rank around a ring.
 int main(int argc, char** argv)

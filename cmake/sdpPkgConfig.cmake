@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# sdp.pc and sdp-mpi.pc, for programs that are not built with CMake. Neither range-v3 nor Boost has a module of its own, so
+# both are expected where the compiler looks.
+
+# MPI's module for C++ has another name in every MPI and distribution. Without any, MPI's compiler has its flags.
+set(SDP_PKGCONFIG_MPI "" CACHE STRING "The pkg-config module of MPI that sdp-mpi.pc requires, or none; if empty, one is looked for")
+mark_as_advanced(SDP_PKGCONFIG_MPI)
+set(mpi_module "${SDP_PKGCONFIG_MPI}")
+if(NOT mpi_module)
+  find_program(SDP_PKGCONFIG_EXECUTABLE NAMES pkgconf pkg-config)
+  mark_as_advanced(SDP_PKGCONFIG_EXECUTABLE)
+  if(SDP_PKGCONFIG_EXECUTABLE)
+    foreach(module IN ITEMS mpi-cxx ompi-cxx mpichcxx mpich)
+      execute_process(COMMAND ${SDP_PKGCONFIG_EXECUTABLE} --exists ${module} RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+      if(status EQUAL 0)
+        set(mpi_module ${module})
+        break()
+      endif()
+    endforeach()
+  endif()
+endif()
+if(mpi_module AND NOT mpi_module STREQUAL "none")
+  set(mpi_requires ", ${mpi_module}")
+  set(mpi_compiler "")
+else()
+  set(mpi_requires "")
+  set(mpi_compiler "; compile with MPI's own compiler, mpicxx")
+endif()
+
+# The files may be moved together with the headers.
+set(pc_folder ${CMAKE_INSTALL_DATADIR}/pkgconfig)
+cmake_path(IS_ABSOLUTE CMAKE_INSTALL_INCLUDEDIR absolute_include)
+cmake_path(IS_ABSOLUTE CMAKE_INSTALL_DATADIR absolute_data)
+if(absolute_include OR absolute_data)
+  set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+  set(pc_includedir "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+else()
+  file(RELATIVE_PATH up "/${pc_folder}" /)
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(pc_prefix "\${pcfiledir}/${up}")
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+foreach(module IN ITEMS sdp sdp-mpi)
+  configure_file(cmake/${module}.pc.in ${PROJECT_BINARY_DIR}/${module}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${module}.pc DESTINATION ${pc_folder} COMPONENT sdp)
+endforeach()
