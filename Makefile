@@ -93,8 +93,8 @@ study:
 	@$(call install,$(tools) librange-v3-dev $(mpi) $(study) dict-gcide)
 	cmake --preset release
 	cmake --build --preset release -j $(JOBS) --target train_llama train_resnet
-	/usr/bin/python3 examples/study/study.py --plan $(PLAN) --build build/release
-	/usr/bin/python3 examples/study/report.py build/study/$(PLAN).jsonl --plots build/study
+	/usr/bin/python3 examples/trainers/study/study.py --plan $(PLAN) --build build/release
+	/usr/bin/python3 examples/trainers/study/report.py build/study/$(PLAN).jsonl --plots build/study
 
 docs:
 	@$(call install,$(core) doxygen)

@@ -6,7 +6,7 @@
 #include "../common/program.hpp"
 
 #include <sdp/masking/forward.hpp>
-#include <sdp/overlap/build.hpp>
+#include <sdp/overlap/make_plan.hpp>
 
 #include <algorithm>
 #include <numeric>

@@ -10,7 +10,7 @@
 
 #include "alternating.hpp"
 
-#include <sdp/detail/bucket_work.hpp>
+#include <sdp/detail/host/bucket_passes.hpp>
 
 #include <benchmark/benchmark.h>
 

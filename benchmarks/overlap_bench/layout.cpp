@@ -147,7 +147,7 @@ namespace {
         return out;
     }
 
-    /// LLaMA with 12 layers of width 768: as examples/train_llama describes one to the library.
+    /// LLaMA with 12 layers of width 768: as examples/trainers/llama describes one to the library.
     [[nodiscard]] sdp::model llama_130m(std::size_t scale)
     {
         const sdp::index_t hidden = 768, heads = 12, head = hidden / heads, ffn = 2048;

@@ -13,7 +13,7 @@
 namespace plan_bench {
 namespace {
 
-    /// LLaMA-3.1-405B, described as examples/train_llama does: heads and feed-forward neurons are groups, and both branches
+    /// LLaMA-3.1-405B, described as examples/trainers/llama does: heads and feed-forward neurons are groups, and both branches
     /// of a layer are blocks.
     sdp::model llama_405b(int layers)
     {

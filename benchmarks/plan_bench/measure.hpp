@@ -9,7 +9,7 @@
 
 #include <sdp/diagnostics.hpp>
 #include <sdp/masking/regime.hpp>
-#include <sdp/overlap/build.hpp>
+#include <sdp/overlap/make_plan.hpp>
 
 #include <algorithm>
 #include <cstddef>

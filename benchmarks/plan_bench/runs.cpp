@@ -4,7 +4,7 @@
 
 #include <sdp/masking/backward.hpp>
 #include <sdp/masking/forward.hpp>
-#include <sdp/partition/design.hpp>
+#include <sdp/partition/detail/balanced_design.hpp>
 
 #include <algorithm>
 #include <string>

@@ -14,7 +14,7 @@
 #include "../common/thread_meeting.hpp"
 #include "../tile_bench/timer.hpp"
 
-#include <sdp/cuda/threads.hpp>
+#include <sdp/comm/cuda_threads.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/neuron.hpp>

@@ -13,7 +13,7 @@
 #include "timer.hpp"
 
 #include <sdp/cuda/executor.hpp>
-#include <sdp/detail/tile_program.hpp>
+#include <sdp/detail/stream/tile_program.hpp>
 
 #include <benchmark/benchmark.h>
 

@@ -3,8 +3,8 @@
 /// @file
 /// @brief The composed type that a trainer instantiates: partition × masking × communicator.
 
-#include <sdp/detail/agreement.hpp>
-#include <sdp/detail/describe.hpp>
+#include <sdp/detail/step/agreement.hpp>
+#include <sdp/detail/step/agreement_text.hpp>
 #include <sdp/masking/regime.hpp>
 #include <sdp/partition/policy.hpp>
 #include <sdp/synchronizer.hpp>

@@ -3,9 +3,9 @@
 /// @file
 /// @brief What an arrangement costs, computed without running it.
 
-#include <sdp/connectivity.hpp>
-#include <sdp/detail/wire.hpp>
-#include <sdp/overlap/build.hpp>
+#include <sdp/detail/elements/wire.hpp>
+#include <sdp/overlap/make_plan.hpp>
+#include <sdp/partition/connectivity.hpp>
 #include <sdp/synchronizer_options.hpp>
 
 #include <algorithm>

@@ -7,14 +7,14 @@
 /// computes on. After `finish()` each gradient holds the mean over its holders. Results do not depend on bucket size,
 /// timing, route or communicator: every sum runs over the trainers in rank order (but for `route_choice::native`).
 
-#include <sdp/detail/bound_tensors.hpp>
-#include <sdp/detail/exchange_engine.hpp>
-#include <sdp/detail/global_sums.hpp>
-#include <sdp/detail/progress_thread.hpp>
-#include <sdp/detail/readiness.hpp>
-#include <sdp/detail/step_weights.hpp>
-#include <sdp/detail/stream_engine.hpp>
-#include <sdp/overlap/build.hpp>
+#include <sdp/detail/exchange/bound_tensors.hpp>
+#include <sdp/detail/exchange/step_weights.hpp>
+#include <sdp/detail/host/host_engine.hpp>
+#include <sdp/detail/step/progress_thread.hpp>
+#include <sdp/detail/step/rank_order_sums.hpp>
+#include <sdp/detail/step/readiness.hpp>
+#include <sdp/detail/stream/stream_engine.hpp>
+#include <sdp/overlap/make_plan.hpp>
 
 #include <cmath>
 #include <optional>

@@ -4,7 +4,7 @@
 
 #include "captured_step.hpp"
 
-#include <sdp/cuda/threads.hpp>
+#include <sdp/comm/cuda_threads.hpp>
 
 #include <doctest/doctest.h>
 

@@ -7,7 +7,7 @@
 
 #include <oracle/run_scenario.hpp>
 
-#include <sdp/cuda/threads.hpp>
+#include <sdp/comm/cuda_threads.hpp>
 #include <sdp/partition/neuron.hpp>
 
 #include <doctest/doctest.h>

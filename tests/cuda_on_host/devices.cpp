@@ -4,7 +4,7 @@
 
 #include "runtime.hpp"
 
-#include <sdp/cuda/threads.hpp>
+#include <sdp/comm/cuda_threads.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/neuron.hpp>

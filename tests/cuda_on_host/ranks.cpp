@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "ranks.hpp"
 
-#include <sdp/detail/half.hpp>
+#include <sdp/tiles/half.hpp>
 
 #include <algorithm>
 #include <cstring>

@@ -7,8 +7,8 @@
 /// whoever stores and trains an element is found anew for each element by looking up its unit on every axis. Slow and
 /// plain on purpose. Rank sets are bit masks, so that not even the set arithmetic is the library's.
 
-#include <sdp/assignment.hpp>
 #include <sdp/model.hpp>
+#include <sdp/partition/assignment.hpp>
 
 #include <algorithm>
 #include <bit>

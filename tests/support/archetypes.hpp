@@ -9,7 +9,7 @@
 #include <sdp/comm/communicator.hpp>
 #include <sdp/masking/regime.hpp>
 #include <sdp/partition/policy.hpp>
-#include <sdp/rank_set.hpp>
+#include <sdp/partition/rank_set.hpp>
 #include <sdp/tensor.hpp>
 
 #include <array>

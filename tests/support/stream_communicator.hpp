@@ -6,7 +6,7 @@
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/comm/threads.hpp>
-#include <sdp/detail/tile_bodies.hpp>
+#include <sdp/tiles/tile_bodies.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -7,8 +7,8 @@
 /// because Boost.MPI has neither counts past 2^31 nor a completion test that tells which peer is late without allocating.
 
 #include <sdp/comm/communicator.hpp>
+#include <sdp/comm/detail/mpi_state.hpp>
 #include <sdp/comm/mpi_error.hpp>
-#include <sdp/detail/mpi_state.hpp>
 
 #include <boost/mpi/communicator.hpp>
 

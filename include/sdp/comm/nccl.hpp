@@ -8,8 +8,8 @@
 /// never waits within a step; errors that NCCL finds meanwhile are thrown by the next call, and whoever waits does so with a
 /// time-out, after which the communicator is aborted.
 
+#include <sdp/comm/detail/nccl_state.hpp>
 #include <sdp/comm/stream.hpp>
-#include <sdp/detail/nccl_state.hpp>
 
 #include <nccl.h>
 

@@ -4,7 +4,7 @@
 /// @brief What messages and peer memory cost: by what a route is chosen, and a measurement of it on the machine at hand.
 
 #include <sdp/comm/communicator.hpp>
-#include <sdp/detail/collectives.hpp>
+#include <sdp/comm/detail/root_collectives.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -7,7 +7,7 @@
 /// nothing to time out on within a step; what has gone wrong shows in `check`.
 
 #include <sdp/comm/communicator.hpp>
-#include <sdp/detail/tiles.hpp>
+#include <sdp/tiles/tile.hpp>
 
 #include <cstddef>
 #include <span>

@@ -8,7 +8,7 @@
 /// More workers than cores are fine: whoever waits sleeps.
 
 #include <sdp/comm/communicator.hpp>
-#include <sdp/detail/thread_fabric.hpp>
+#include <sdp/comm/detail/thread_fabric.hpp>
 #include <sdp/error.hpp>
 
 #include <chrono>

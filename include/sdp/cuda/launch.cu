@@ -4,7 +4,7 @@
 
 #include <sdp/cuda/launch.hpp>
 #include <sdp/cuda/runtime.hpp>
-#include <sdp/detail/tile_bodies.hpp>
+#include <sdp/tiles/tile_bodies.hpp>
 
 namespace sdp::cuda {
 namespace {

@@ -5,7 +5,7 @@
 /// that one file needs CUDA's compiler.
 
 #include <sdp/comm/stream.hpp>
-#include <sdp/detail/tiles.hpp>
+#include <sdp/tiles/tile.hpp>
 
 #include <cuda_runtime_api.h>
 

@@ -8,7 +8,7 @@
 /// | `forward_masking`  | holders   | holders    | memory, traffic and compute should all shrink; acts as a regulariser  |
 /// | `backward_masking` | all       | holders    | gradients must stay unbiased; saves gradient and optimizer memory     |
 
-#include <sdp/assignment.hpp>
+#include <sdp/partition/assignment.hpp>
 
 #include <algorithm>
 #include <concepts>

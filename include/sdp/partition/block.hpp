@@ -3,7 +3,7 @@
 /// @file
 /// @brief Block-level partition: gives whole residual branches to workers, balanced by cost.
 
-#include <sdp/partition/design.hpp>
+#include <sdp/partition/detail/balanced_design.hpp>
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 

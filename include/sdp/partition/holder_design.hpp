@@ -9,8 +9,8 @@
 /// | `cells`  | a cell of k workers that hold many units | ≤ m(k−1)          | N is large: mixing does not depend on N    |
 /// | `cyclic` | k consecutive ranks on a ring            | ≤ 2(k−1)          | only near ranks are cheap to reach         |
 
-#include <sdp/partition/design.hpp>
-#include <sdp/rank_set.hpp>
+#include <sdp/partition/detail/balanced_design.hpp>
+#include <sdp/partition/rank_set.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -34,9 +34,9 @@ namespace sdp {
 ///   2(k−1) peers, and near ones, but information needs about (N/k)² steps to go round. Takes no chances: no seed.
 ///
 /// Whatever the number of units, `cells` takes O(m(N + k²)) time and memory for the design, `cyclic` O(N), or O(N·k) time if k
-/// does not divide N; each group takes O(m·N/k) besides, or up to O(m·N). Units are balanced in number: any two workers hold numbers of
-/// units that differ by at most 1 in the whole model, and by 2 in any one group and among units of one cost. Under `cells`
-/// with k not dividing N it is 2 and 4, and 1 and 2 more for every further ring that a worker is in; under `cyclic` with
+/// does not divide N; each group takes O(m·N/k) besides, or up to O(m·N). Units are balanced in number: any two workers hold
+/// numbers of units that differ by at most 1 in the whole model, and by 2 in any one group and among units of one cost. Under
+/// `cells` with k not dividing N it is 2 and 4, and 1 and 2 more for every further ring that a worker is in; under `cyclic` with
 /// fewer units than the ring has stretches (2N/k, or N/gcd(N, k) if k does not divide N), 1 in the whole model only.
 /// Connected whenever k ≥ 2 and U units are enough for any design, U(k−1) ≥ N−1. Source: random: ours, as the policies say;
 /// cells: ours, after resolvable block designs; cyclic: ours.

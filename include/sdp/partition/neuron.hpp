@@ -3,7 +3,7 @@
 /// @file
 /// @brief Neuron-level partition: splits inner dimensions (hidden units, heads, channels) over the workers.
 
-#include <sdp/partition/design.hpp>
+#include <sdp/partition/detail/balanced_design.hpp>
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 

@@ -11,7 +11,7 @@
 /// | `nested_partition`  | blocks, then neurons inside them | one level alone cannot reach the coverage you want            |
 /// | `combined`          | what its parts split             | different groups or blocks need different policies            |
 
-#include <sdp/assignment.hpp>
+#include <sdp/partition/assignment.hpp>
 
 #include <cmath>
 #include <concepts>

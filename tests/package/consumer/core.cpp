@@ -2,8 +2,8 @@
 /// @file
 /// @brief Two workers that are threads. Of the headers only those that compile fast, since every way of consuming compiles it.
 
-#include <sdp/assignment.hpp>
 #include <sdp/comm/threads.hpp>
+#include <sdp/partition/assignment.hpp>
 #include <sdp/version.hpp>
 
 #include <atomic>

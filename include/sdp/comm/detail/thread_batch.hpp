@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The messages of one exchange between threads, and where used ones wait for the next.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/comm/detail/thread_lane.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// The messages of one exchange. Large enough for any exchange of its group, so that a used one serves every later call.
+struct thread_batch {
+    std::unique_ptr<thread_message[]> messages;
+    std::size_t count = 0;
+    thread_batch* next_free = nullptr;
+
+    [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
+};
+
+/// The batches of one rank. Its calls are not locked.
+class thread_batches {
+public:
+    explicit thread_batches(int size)
+        : most_(2 * static_cast<std::size_t>(size - 1)) // one message per peer and direction is the most there can be
+    {
+    }
+
+    /// A batch of these messages, in no lane yet.
+    [[nodiscard]] thread_batch* take(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
+    {
+        if (free_ == nullptr) {
+            auto fresh = std::make_unique<thread_batch>();
+            fresh->messages = std::make_unique<thread_message[]>(most_);
+            batches_.push_back(std::move(fresh));
+            free_ = batches_.back().get();
+        }
+        auto* const batch = free_;
+        free_ = batch->next_free;
+        batch->count = 0;
+        for (const auto& each : receives) {
+            auto& message = next_message(*batch, tag, each.peer, each.bytes);
+            message.outgoing = false;
+            message.target = each.data;
+        }
+        for (const auto& each : sends) {
+            auto& message = next_message(*batch, tag, each.peer, each.bytes);
+            message.outgoing = true;
+            message.source = each.data;
+        }
+        return batch;
+    }
+
+    void put_back(thread_batch* batch) noexcept
+    {
+        batch->next_free = free_;
+        free_ = batch;
+    }
+
+private:
+    [[nodiscard]] static thread_message& next_message(thread_batch& batch, exchange_tag tag, int peer, std::size_t bytes) noexcept
+    {
+        auto& message = batch.messages[batch.count++];
+        message.tag = tag;
+        message.peer = peer;
+        message.bytes = bytes;
+        message.partner = nullptr;
+        message.stage.store(thread_stage::waiting, std::memory_order_relaxed);
+        return message;
+    }
+
+    std::size_t most_;
+    std::vector<std::unique_ptr<thread_batch>> batches_;
+    thread_batch* free_ = nullptr;
+};
+
+} // namespace sdp::detail

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The buckets of a plan, the buffers that they share, and where in those or in the host's tensors messages lie.
+
+#include <sdp/detail/elements/packing.hpp>
+#include <sdp/detail/exchange/bound_tensors.hpp>
+#include <sdp/detail/exchange/bucket_layout.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// How those who work on the buckets get at elements.
+struct store_rules {
+    bool in_tensors = false; ///< owners work in the trainers' tensors where runs are long
+    bool pack_own = true; ///< where runs are short, elements are packed also for their owner
+};
+
+class bucket_store {
+public:
+    /// @param routes by class
+    bucket_store(overlap_plan&& plan, std::vector<bucket>&& buckets, std::vector<route> routes, const bound_tensors& tensors,
+        const synchronizer_options& options, const store_rules& rules)
+        : plan_(std::move(plan))
+        , peers_(plan_)
+        , tensors_(&tensors)
+        , options_(options)
+        , routes_(std::move(routes))
+        , buckets_(std::move(buckets))
+    {
+        for (std::size_t p = 0; p + 1 < plan_.first_piece.size(); ++p)
+            interleaved_.push_back(rules.pack_own && detail::is_interleaved(plan_, p));
+        sent_in_place_.assign(interleaved_.size(), false);
+        for (const bool interleaved : interleaved_)
+            exposed_in_place_.push_back(rules.in_tensors && !interleaved);
+        sizes_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
+        for (std::size_t b = 0; b < buckets_.size(); ++b) {
+            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
+            lay_out(buckets_[b], plan_, peers_,
+                {routes_, interleaved_, rules.in_tensors, options.shared_gradients && plain, values_to_trainers(),
+                    wire_size_of(b)});
+            for (const auto& s : buckets_[b].peers)
+                for (const auto& stretch : {s.sent_from, s.returned_from})
+                    if (stretch)
+                        sent_in_place_[stretch->parameter] = true;
+            auto& size = sizes_[b % sizes_.size()];
+            size = std::max(size, buckets_[b].bytes);
+            limited_ = limited_ || buckets_[b].bytes > 0 || buckets_[b].exposed_bytes > 0;
+        }
+    }
+    // Peers know where the plan is.
+    bucket_store(const bucket_store&) = delete;
+    bucket_store& operator=(const bucket_store&) = delete;
+
+    /// Gets the buffers, once: `allocate(bytes)` names some memory that stays.
+    template <class Allocate> void allocate(Allocate allocate)
+    {
+        for (const auto bytes : sizes_)
+            buffers_.push_back(allocate(bytes));
+    }
+
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return plan_; }
+    [[nodiscard]] const peer_table& peers() const noexcept { return peers_; }
+    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buckets_; }
+    [[nodiscard]] std::span<const route> routes() const noexcept { return routes_; } ///< by class
+    [[nodiscard]] const bound_tensors& tensors() const noexcept { return *tensors_; }
+    [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
+    /// Buckets that may be under way at once.
+    [[nodiscard]] std::size_t most_under_way() const noexcept { return limited_ ? sizes_.size() : buckets_.size() + 1; }
+    /// Bytes of a gradient's element of a bucket while it travels.
+    [[nodiscard]] std::size_t wire_size_of(std::size_t b) const noexcept { return wire_size(buckets_[b].type, options_.wire); }
+    /// Whether owners send values to the trainers, and so no means.
+    [[nodiscard]] bool values_to_trainers() const noexcept { return options_.update == update_mode::owner_update; }
+    /// A place in the buffer of a bucket.
+    [[nodiscard]] std::byte* at(std::size_t b, std::size_t offset) noexcept { return buffers_[b % buffers_.size()] + offset; }
+    /// Bytes that gradients and values are packed into.
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept
+    {
+        return std::accumulate(sizes_.begin(), sizes_.end(), std::size_t {0});
+    }
+
+    /// Whether elements of a parameter are packed, also for this worker's own use.
+    [[nodiscard]] bool is_interleaved(std::size_t parameter) const { return interleaved_[parameter]; }
+    /// Whether owners work in the gradient, where its classes go through memory.
+    [[nodiscard]] bool is_exposed_in_place(std::size_t parameter) const { return exposed_in_place_[parameter]; }
+    /// Whether elements of it are sent from where they lie.
+    [[nodiscard]] bool is_sent_in_place(std::size_t parameter) const { return sent_in_place_[parameter]; }
+
+    /// Where what a peer sums is sent from, and its means come to.
+    [[nodiscard]] std::byte* sent_from(std::size_t b, std::size_t peer) noexcept
+    {
+        const auto& s = buckets_[b].peers[peer];
+        return s.sent_from ? in_tensor(*s.sent_from) : at(b, s.send_at);
+    }
+    /// Where the means for a peer are sent from.
+    [[nodiscard]] std::byte* returned_from(std::size_t b, std::size_t peer) noexcept
+    {
+        const auto& s = buckets_[b].peers[peer];
+        return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
+    }
+
+    /// Counts what a bucket's gradients are, going through memory: as many bytes cross between two workers as in messages, and
+    /// they are counted alike.
+    void count_in_memory(std::size_t b, traffic& sent) const noexcept
+    {
+        for (const auto& s : buckets_[b].peers) {
+            const std::size_t there = s.exposed + s.paired;
+            const std::size_t back = values_to_trainers() ? 0 : s.read - s.paired;
+            sent.reduce_bytes += there * wire_size_of(b);
+            sent.publish_bytes += back * wire_size_of(b);
+            sent.messages += (there > 0 ? 1U : 0U) + (back > 0 ? 1U : 0U);
+        }
+    }
+
+private:
+    [[nodiscard]] std::byte* in_tensor(const gradient_stretch& s) const noexcept
+    {
+        const auto& view = tensors_->gradients()[s.parameter];
+        return static_cast<std::byte*>(view.data) + s.begin * size_of(view.type);
+    }
+
+    overlap_plan plan_;
+    peer_table peers_;
+    const bound_tensors* tensors_;
+    synchronizer_options options_;
+    std::vector<route> routes_; ///< by class
+    std::vector<bool> interleaved_, exposed_in_place_, sent_in_place_; ///< by parameter
+    std::vector<bucket> buckets_;
+    std::vector<std::size_t> sizes_; ///< of the buffers
+    std::vector<std::byte*> buffers_;
+    bool limited_ = false; ///< buckets share buffers
+};
+
+} // namespace sdp::detail

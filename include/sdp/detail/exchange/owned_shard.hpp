@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief What a worker owns: where it lies in a flat shard, how it is copied there and back, and how the shards of all
+/// workers are put together to the full model.
+
+#include <sdp/comm/detail/root_collectives.hpp>
+#include <sdp/detail/elements/local_tensor.hpp>
+#include <sdp/overlap/make_plan.hpp>
+#include <sdp/synchronizer_options.hpp>
+
+#include <cmath>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+/// Calls `visit(parameter, piece)` for every owned piece, in order of declaration.
+template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit)
+{
+    for (std::size_t p = 0; p + 1 < plan.first_piece.size(); ++p)
+        for (const auto& piece : plan.of(p))
+            if (plan.owner_of(piece) == plan.rank)
+                visit(p, piece);
+}
+
+/// The flat shard, parameter by parameter.
+[[nodiscard]] inline std::vector<owned_range> owned_ranges(const overlap_plan& plan)
+{
+    std::vector<owned_range> out;
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+        if (out.empty() || out.back().parameter != parameter_id(p))
+            out.push_back({parameter_id(p), out.empty() ? 0 : out.back().offset + out.back().size, 0});
+        out.back().size += static_cast<index_t>(plan.size_of(piece));
+    });
+    return out;
+}
+
+/// Sum of the squares of the gradients that this worker owns; the first parameter where it is not finite, or as many as there
+/// are.
+[[nodiscard]] inline std::pair<double, std::size_t> owned_square_norm(
+    const overlap_plan& plan, std::span<const tensor_view> gradients)
+{
+    double sum = 0;
+    std::size_t culprit = gradients.size();
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+        with_element_type(gradients[p].type, [&]<class T>(T) {
+            for_each_square_sum(plan, piece, local_tensor<T>(gradients[p]), [&](double part) {
+                if (!std::isfinite(part) && culprit == gradients.size())
+                    culprit = p;
+                sum += part;
+            });
+        });
+    });
+    return {sum, culprit};
+}
+
+enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
+
+enum class owned_kind : std::uint8_t { gradients, values };
+
+/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, contiguous, and in that space
+inline void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space)
+{
+    index_t size = 0;
+    for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(plan.size_of(piece)); });
+    if (shard.space != space || !shard.contiguous() || shard.size() != size)
+        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size, " consecutive elements in ",
+            space == memory_space::host ? "host" : "device", " memory");
+    for_each_owned(plan, [&](std::size_t p, const overlap_piece&) {
+        if (const auto& parameter = m.parameters()[p]; parameter.type() != shard.type)
+            fail("parameter '", parameter.name, "' holds ", name_of(parameter.type()), ", the flat shard ", name_of(shard.type),
+                "; a shard has one element type");
+    });
+}
+
+/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
+template <class TensorOf> void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+{
+    with_storage_type(shard.type, [&]<class T>(T) {
+        T* at = static_cast<T*>(shard.data);
+        for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
+            const tensor_view view = tensor_of(parameter_id(p), piece.slab);
+            const local_tensor<T> local(view);
+            if (way == shard_copy::to_tensors)
+                local.scatter(plan, piece, at);
+            else
+                local.gather(plan, piece, at);
+            at += plan.size_of(piece);
+        });
+    });
+}
+
+/// Puts full parameters together at one rank.
+class assembly {
+public:
+    /// Collective. `tensor_of(slab)` names this worker's values; `full` counts at the root only. Returns the bytes sent.
+    template <communicator C, class TensorOf>
+    std::uint64_t run(C& comm, const overlap_plan& plan, const model& m, const residency& r, parameter_id id, int root,
+        const tensor_view& full, std::chrono::milliseconds limit, TensorOf tensor_of)
+    {
+        return with_storage_type(m[id].type(), [&]<class T>(T) -> std::uint64_t {
+            std::vector<T> mine;
+            for (const auto& piece : plan.of(index_of(id)))
+                if (plan.owner_of(piece) == plan.rank) {
+                    mine.resize(mine.size() + plan.size_of(piece));
+                    local_tensor<T>(tensor_of(piece.slab)).gather(plan, piece, mine.data() + mine.size() - plan.size_of(piece));
+                }
+            if (comm.rank() != root) {
+                if (mine.empty())
+                    return 0;
+                const outgoing message {root, mine.data(), mine.size() * sizeof(T)};
+                comm.exchange(assemble_tag, std::span(&message, 1), std::span<const incoming> {}).wait(limit);
+                return message.bytes;
+            }
+            if (!plan_)
+                plan_ = make_assembly_plan(m, r, root);
+            std::vector<std::vector<T>> parts(static_cast<std::size_t>(comm.size()));
+            for (const auto& piece : plan_->of(index_of(id))) {
+                auto& part = parts[static_cast<std::size_t>(plan_->owner_of(piece))];
+                part.resize(part.size() + plan_->size_of(piece));
+            }
+            std::vector<incoming> messages;
+            for (int rank = 0; rank < comm.size(); ++rank)
+                if (auto& part = parts[static_cast<std::size_t>(rank)]; rank != root && !part.empty())
+                    messages.push_back({rank, part.data(), part.size() * sizeof(T)});
+            comm.exchange(assemble_tag, std::span<const outgoing> {}, messages).wait(limit);
+            parts[static_cast<std::size_t>(root)] = std::move(mine);
+            std::vector<std::size_t> done(parts.size(), 0);
+            const local_tensor<T> whole(full);
+            for (const auto& piece : plan_->of(index_of(id))) {
+                const auto owner = static_cast<std::size_t>(plan_->owner_of(piece));
+                whole.scatter(*plan_, piece, parts[owner].data() + done[owner]);
+                done[owner] += plan_->size_of(piece);
+            }
+            return 0;
+        });
+    }
+
+private:
+    std::optional<overlap_plan> plan_; ///< at a root, once it has assembled
+};
+
+} // namespace sdp::detail

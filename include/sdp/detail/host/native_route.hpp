@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Gradients through the transport's own all-reduce, which sums what all workers hold.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/detail/exchange/bucket_buffers.hpp>
+#include <sdp/detail/host/exchange_route.hpp>
+
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+template <communicator C> class native_way : public no_way {
+public:
+    native_way(C&, bucket_store&, traffic&, const bucket_wait&) { }
+};
+
+template <native_all_reduce C> class native_way<C> {
+public:
+    native_way(C& comm, bucket_store& store, traffic& sent, const bucket_wait& wait)
+        : comm_(&comm)
+        , store_(&store)
+        , sent_(&sent)
+        , wait_(wait)
+        , states_(store.buckets().size())
+    {
+    }
+
+    void launch(std::size_t b)
+    {
+        const auto& bucket = store_->buckets()[b];
+        if (bucket.native == 0)
+            return;
+        states_[b].pending = comm_->all_reduce(store_->at(b, bucket.native_at), bucket.native, bucket.type);
+        states_[b].busy = true;
+        const auto world = static_cast<std::size_t>(store_->plan().world);
+        sent_->reduce_bytes += 2 * bucket.native * size_of(bucket.type) * (world - 1) / world; // as by the formula, rounded down
+    }
+
+    void push(std::size_t b)
+    {
+        if (states_[b].busy && states_[b].pending.test())
+            states_[b].busy = false;
+    }
+
+    static void reduce(std::size_t) noexcept { }
+
+    void complete(std::size_t b)
+    {
+        if (states_[b].busy)
+            wait_(b, "all-reduce", [&](auto limit) { states_[b].pending.wait(limit); });
+        states_[b].busy = false;
+    }
+
+    [[nodiscard]] bool idle(std::size_t b) const noexcept { return !states_[b].busy; }
+
+private:
+    struct state {
+        bool busy = false;
+        decltype(std::declval<C&>().all_reduce(nullptr, std::size_t {}, element_type {})) pending {};
+    };
+
+    C* comm_;
+    bucket_store* store_;
+    traffic* sent_;
+    bucket_wait wait_;
+    std::vector<state> states_; ///< by bucket
+};
+
+} // namespace sdp::detail

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The engine for communicators on a stream: puts a bucket's whole way on the stream when it is launched.
+///
+/// Packing, messages, sums, messages back, unpacking follow each other on one stream, so buffers are used again in that order and
+/// nobody waits for the stream: `drain` makes the host's own stream wait for this one. Where tiles reach the tensors of others,
+/// sums are made there (`tensor_way`). After the first step it allocates nothing.
+
+#include <sdp/comm/stream.hpp>
+#include <sdp/detail/exchange/bucket_buffers.hpp>
+#include <sdp/detail/exchange/message_round.hpp>
+#include <sdp/detail/exchange/step_weights.hpp>
+#include <sdp/detail/host/host_engine.hpp>
+#include <sdp/detail/stream/tensor_route.hpp>
+#include <sdp/detail/stream/tile_program.hpp>
+
+#include <cmath>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+template <stream_exchange C> class stream_engine {
+public:
+    static constexpr memory_space space = C::space; ///< where tensors lie
+    static constexpr bool contiguous_only = true;
+    static constexpr std::size_t most_parameters = most_tensors / 2; ///< in a bucket: values may be of two tensors each
+    static void check_type(element_type) noexcept { } ///< all are exchanged
+    static_assert(stream_peer_memory<C> || !peer_memory<C>, "on a stream, memory that peers reach has to hold tensors too");
+
+    /// Collective where tiles reach the tensors of other workers.
+    /// @throws sdp::error for an option that has no meaning on a stream
+    stream_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
+        const synchronizer_options& options, std::span<const std::size_t>)
+        : comm_(std::move(comm))
+        , lists_(comm_)
+        , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
+              {.in_tensors = in_tensors<C>(options), .pack_own = false})
+        , in_tensors_(comm_, store_, sent_, options)
+        , program_(store_)
+        , weights_(store_.plan(), options.normalizer)
+        , round_(comm_, store_.peers(), sent_)
+        , scales_(store_.plan().classes.size())
+        , squares_(program_.square_results())
+    {
+        store_.allocate([&](std::size_t bytes) { return lists_.allocate(bytes); });
+        job_.tiles = lists_.upload(program_.tiles());
+        job_.shapes = lists_.upload(program_.shapes());
+        job_.runs = lists_.upload(program_.runs());
+        job_.groups = lists_.upload(program_.groups());
+        job_.sides = lists_.upload(program_.sides());
+        job_.scales = scales_there_ = lists_.upload(scales_);
+        job_.rank = store_.plan().rank;
+        squares_there_ = reinterpret_cast<double*>(lists_.allocate(squares_.size() * sizeof(double)));
+        weights_there_
+            = reinterpret_cast<double*>(lists_.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+    }
+
+    stream_engine(const stream_engine&) = delete;
+    stream_engine& operator=(const stream_engine&) = delete;
+
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return store_.plan(); }
+    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return store_.buckets(); }
+    [[nodiscard]] C& comm() noexcept { return comm_; }
+    [[nodiscard]] const traffic& sent() const noexcept { return sent_; }
+    [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
+    /// Nothing is left to be pushed.
+    [[nodiscard]] static bool under_way() noexcept { return false; }
+    [[nodiscard]] std::vector<route_use> routes() const { return list_routes(store_.plan(), store_.routes(), in_tensors_.name); }
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return store_.buffer_bytes(); }
+    [[nodiscard]] static std::byte* gradient_memory(std::size_t) noexcept { return nullptr; }
+    [[nodiscard]] static bool must_be_shared(std::size_t) noexcept { return false; }
+
+    void begin_step(std::span<const double> weights)
+    {
+        launched_ = 0;
+        on_stream_ = false;
+        in_tensors_.begin_step();
+        weights_.begin(weights);
+        if (fresh_ || weighted_ || weights_.weighted()) {
+            for (std::uint32_t i = 0; i < scales_.size(); ++i)
+                scales_[i] = {weights_.divisor(i), weights_.scale(i)};
+            lists_.write(scales_there_, std::span<const class_scale>(scales_));
+            if (weights_.weighted())
+                lists_.write(weights_there_, weights);
+        }
+        fresh_ = false;
+        weighted_ = weights_.weighted();
+        job_.weights = weighted_ ? weights_there_ : nullptr;
+        own_weight_ = weighted_ ? weights[static_cast<std::size_t>(store_.plan().rank)] : 1;
+    }
+
+    /// Puts the next bucket on the stream. All ranks do it in the same order.
+    void launch()
+    {
+        const std::size_t b = launched_++;
+        const auto& bucket = store_.buckets()[b];
+        const auto& tiles = program_.of(b);
+        comm_.check();
+        in_tensors_.launch(b);
+        if (!tiles.has_other_work())
+            return;
+        comm_.executor().fence_in();
+        on_stream_ = true;
+        aim_at_gradients(b);
+        const auto type = bucket.type, wire = wire_type(type);
+        run(tile_phase::pack, tiles.pack, type, wire);
+        const std::size_t element = store_.wire_size_of(b);
+        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
+            const auto& s = bucket.peers[i];
+            round_.add(i, store_.sent_from(b, i), (s.to_owner + s.swapped) * element, store_.at(b, s.receive_at),
+                (s.from_trainer + s.swapped) * element);
+        }
+        round_.start_on_stream(round_kind::gradients);
+        if constexpr (stream_all_reduce<C>)
+            if (bucket.native > 0) {
+                run(tile_phase::pack_weighted, tiles.native, type, type);
+                comm_.all_reduce_on_stream(store_.at(b, bucket.native_at), bucket.native, type);
+                run(tile_phase::unpack_divided, tiles.native, type, type);
+                const auto world = static_cast<std::size_t>(store_.plan().world);
+                sent_.reduce_bytes += 2 * bucket.native * size_of(type) * (world - 1) / world; // as by the formula, rounded down
+            }
+        run(tile_phase::reduce, tiles.reduce, type, wire);
+        if (weighted_ && own_weight_ == 0)
+            run(tile_phase::reduce, tiles.alone, type, wire); // clears them
+        if (store_.values_to_trainers())
+            return;
+        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
+            const auto& s = bucket.peers[i];
+            round_.add(i, store_.returned_from(b, i), s.from_trainer * element, store_.sent_from(b, i), s.to_owner * element);
+        }
+        round_.start_on_stream(round_kind::means);
+        run(tile_phase::unpack, tiles.unpack, type, wire);
+    }
+
+    void progress() { comm_.check(); }
+
+    /// What the host puts on its own stream from here on finds the means.
+    void drain()
+    {
+        comm_.check();
+        try {
+            in_tensors_.finish(job_, [this](element_type type) { return wire_type(type); });
+        } catch (...) {
+            in_tensors_.retract();
+            comm_.executor().fence_out();
+            throw;
+        }
+        if (on_stream_ || in_tensors_.concerned())
+            comm_.executor().fence_out();
+    }
+
+    /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
+    void publish_values()
+    {
+        comm_.check();
+        comm_.executor().fence_in();
+        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
+            const auto& bucket = store_.buckets()[b];
+            const auto& tiles = program_.of(b);
+            aim_at_values(b);
+            const std::size_t element = size_of(bucket.type);
+            run(tile_phase::pack, tiles.pack_values, bucket.type, bucket.type);
+            for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
+                const auto& s = bucket.peers[i];
+                round_.add(i, store_.at(b, s.values_out_at), s.values_out * element, store_.at(b, s.values_in_at),
+                    s.values_in * element);
+            }
+            round_.start_on_stream(round_kind::values);
+            run(tile_phase::unpack, tiles.unpack_values, bucket.type, bucket.type);
+        }
+        comm_.executor().fence_out();
+    }
+
+    /// Of the gradients that this worker owns; the first parameter where it is not finite, or as many as there are. Waits for the
+    /// stream.
+    [[nodiscard]] std::pair<double, std::size_t> owned_square_norm()
+    {
+        comm_.check();
+        auto& executor = comm_.executor();
+        executor.fence_in();
+        std::size_t at = 0;
+        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
+            aim_at_gradients(b);
+            job_.results = squares_there_ + at;
+            run(tile_phase::squares, program_.of(b).owned, store_.buckets()[b].type, store_.buckets()[b].type);
+            at += program_.of(b).owned.count;
+        }
+        executor.read(squares_.data(), reinterpret_cast<const std::byte*>(squares_there_), squares_.size() * sizeof(double));
+        double sum = 0;
+        std::size_t culprit = store_.tensors().gradients().size();
+        for (const auto& part : program_.squares())
+            for (std::size_t i = 0; i < part.count; ++i) {
+                const double one = squares_[part.first + i];
+                if (!std::isfinite(one))
+                    culprit = std::min(culprit, part.parameter);
+                sum += one;
+            }
+        return {sum, culprit};
+    }
+
+    /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
+    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    {
+        comm_.check();
+        comm_.executor().fence_in();
+        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
+            const auto type = store_.buckets()[b].type;
+            if (kind == owned_kind::gradients)
+                aim_at_gradients(b);
+            else
+                aim_at_values(b);
+            job_.buffer = static_cast<std::byte*>(shard.data);
+            run(way == shard_copy::from_tensors ? tile_phase::pack : tile_phase::unpack,
+                kind == owned_kind::gradients ? program_.of(b).owned : program_.of(b).owned_values, type, type);
+        }
+        comm_.executor().fence_out();
+    }
+
+    /// A tensor's elements where the host can read them, in `copy` if need be.
+    [[nodiscard]] tensor_view readable(const tensor_view& view, std::vector<std::byte>& copy)
+    {
+        if constexpr (space == memory_space::host) {
+            return view;
+        } else {
+            copy.resize(static_cast<std::size_t>(view.size()) * size_of(view.type));
+            comm_.executor().fence_in();
+            comm_.executor().read(copy.data(), static_cast<const std::byte*>(view.data), copy.size());
+            auto out = view;
+            out.data = copy.data();
+            out.space = memory_space::host;
+            return out;
+        }
+    }
+
+    void count_control(std::uint64_t bytes) noexcept { sent_.control_bytes += bytes; }
+
+private:
+    [[nodiscard]] static const synchronizer_options& checked(const synchronizer_options& options)
+    {
+        if (options.shared_gradients)
+            fail("shared_gradients is set, but this communicator works on a stream; expected the host's own gradients");
+        if (options.progress_thread)
+            fail("progress_thread is set, but this communicator works on a stream, which needs none");
+        return options;
+    }
+
+    [[nodiscard]] element_type wire_type(element_type type) const noexcept
+    {
+        if (type != element_type::f32 || store_.options().wire == wire_format::as_is)
+            return type;
+        return store_.options().wire == wire_format::bf16 ? element_type::bf16 : element_type::f16;
+    }
+
+    void aim(std::size_t number, const tensor_view& view)
+    {
+        job_.tensors[number] = view.data;
+        job_.alignment = common_alignment(job_.alignment, view.data);
+    }
+    void aim_at_gradients(std::size_t b)
+    {
+        job_.buffer = store_.at(b, 0);
+        job_.alignment = 16;
+        std::size_t number = 0;
+        for (const auto p : program_.of(b).gradients)
+            aim(number++, store_.tensors().gradients()[p]);
+    }
+    void aim_at_values(std::size_t b)
+    {
+        job_.buffer = store_.at(b, 0);
+        job_.alignment = 16;
+        std::size_t number = 0;
+        for (const auto& [p, slab] : program_.of(b).values)
+            aim(number++, store_.tensors().values()[p][slab]);
+    }
+
+    void run(tile_phase phase, const tile_program::range& which, element_type type, element_type wire)
+    {
+        if (which.count == 0)
+            return;
+        auto job = job_;
+        job.tiles += which.first;
+        job.count = static_cast<std::uint32_t>(which.count);
+        comm_.executor().run(phase, job, type, wire);
+    }
+
+    C comm_;
+    stream_lists<C> lists_;
+    traffic sent_;
+    bucket_store store_;
+    tensor_way<C> in_tensors_;
+    tile_program program_;
+    step_weights weights_;
+    message_round<C> round_;
+    std::vector<class_scale> scales_;
+    std::vector<double> squares_;
+    class_scale* scales_there_ = nullptr;
+    double* squares_there_ = nullptr;
+    double* weights_there_ = nullptr;
+    tile_job job_; ///< what all launches share
+    double own_weight_ = 1;
+    bool fresh_ = true, weighted_ = false;
+    bool on_stream_ = false; ///< some bucket of the step is
+    std::size_t launched_ = 0;
+};
+
+/// The engine for a communicator.
+template <communicator C> struct engine_for {
+    using type = exchange_engine<C>;
+};
+template <stream_exchange C> struct engine_for<C> {
+    using type = stream_engine<C>;
+};
+template <communicator C> using engine_of = typename engine_for<C>::type;
+
+} // namespace sdp::detail

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Gradients on streams whose tiles reach each other's tensors: owners sum where the gradients lie, and leave the mean
+/// there.
+///
+/// Streams wait for each other; threads meet twice a step, in the call that ends it, to tell where tensors lie and that marks
+/// stand. A worker's tensors are used by others only from the first meeting to the second, when its stream waits for them: so
+/// an exception of the host's in between `ready` and `finish` frees nothing that others are about to write.
+
+#include <sdp/detail/exchange/lifetime_gate.hpp>
+#include <sdp/detail/stream/device_arrays.hpp>
+#include <sdp/detail/stream/tensor_sum_tiles.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace sdp::detail {
+
+/// Where tiles do not reach the tensors of others.
+template <stream_exchange C> class tensor_way {
+public:
+    tensor_way(C&, const bucket_store&, traffic&, const synchronizer_options&) { }
+
+    static constexpr std::string_view name {};
+    static void begin_step() noexcept { }
+    static void launch(std::size_t) noexcept { }
+    [[nodiscard]] static bool concerned() noexcept { return false; }
+    template <class TypeOf> static void finish(const tile_job&, TypeOf) noexcept { }
+    static void retract() noexcept { }
+};
+
+template <stream_peer_memory C> class tensor_way<C> {
+public:
+    /// Collective among those who reach each other.
+    tensor_way(C& comm, const bucket_store& store, traffic& sent, const synchronizer_options& options)
+        : comm_(&comm)
+        , store_(&store)
+        , sent_(&sent)
+        , limit_(options.timeout)
+        , lists_(comm)
+    {
+        if (!may_share_memory(store.plan(), comm, options))
+            return;
+        segment_.emplace(comm.share_on_stream(
+            sizeof(header) + store.tensors().gradients().size() * sizeof(void*), store.buckets().size() + 1));
+        sums_.emplace(store, exchange_layouts(comm, store, limit_));
+        job_.tiles = lists_.upload(sums_->tiles());
+        job_.shapes = lists_.upload(sums_->shapes());
+        job_.runs = lists_.upload(sums_->runs());
+        job_.groups = lists_.upload(sums_->groups());
+        job_.tensor_sides = lists_.upload(sums_->sides());
+        places_.resize(sums_->tensors().size());
+        job_.places = places_there_ = lists_.upload(places_);
+        const std::size_t peers = store.peers().ranks.size();
+        for (std::uint32_t i = 0; i < peers; ++i) {
+            bool source = false, owner = false;
+            for (const auto& b : store.buckets()) {
+                source = source || b.peers[i].read > 0;
+                owner = owner || b.peers[i].exposed > 0;
+            }
+            if (source)
+                sources_.push_back(i);
+            if (owner)
+                owners_.push_back(i);
+        }
+    }
+    tensor_way(const tensor_way&) = delete;
+    tensor_way& operator=(const tensor_way&) = delete;
+    ~tensor_way() { retract(); }
+
+    static constexpr std::string_view name = C::memory_route;
+
+    void begin_step() noexcept { ++step_; }
+
+    /// Whether any gradient goes this way.
+    [[nodiscard]] bool concerned() const noexcept { return !sources_.empty() || !owners_.empty(); }
+
+    /// Marks where the gradients of a bucket are final, on the host's own stream: this one waits for the mark only when it sums
+    /// the bucket, so that it need not wait for later gradients to sum earlier ones.
+    void launch(std::size_t b)
+    {
+        if (!concerned())
+            return;
+        bool used = sums_->of(b).tiles.count > 0;
+        for (const auto& share : store_->buckets()[b].peers)
+            used = used || share.exposed > 0;
+        store_->count_in_memory(b, *sent_);
+        if (used)
+            segment_->mark_host(b);
+    }
+
+    /// Puts the sums of all buckets on the stream, and has it wait for what owners do to this worker's tensors.
+    /// @param step what is the same for all sums of the step
+    /// @param wire_of the type that elements of a type are rounded to
+    template <class TypeOf> void finish(const tile_job& step, TypeOf wire_of)
+    {
+        if (!concerned())
+            return;
+        job_.scales = step.scales;
+        job_.weights = step.weights;
+        job_.rank = step.rank;
+        expose();
+        for (const auto i : sources_)
+            wait(i, &header::exposed, "gradients");
+        sum(wire_of);
+        for (const auto i : owners_)
+            wait(i, &header::summed, "mean gradients");
+        follow_owners();
+    }
+
+    /// For a worker that cannot go on: owners that have not begun with its tensors never will, and for the others its stream
+    /// waits.
+    void retract() noexcept
+    {
+        if (!segment_)
+            return;
+        own().gate.close();
+        try {
+            follow_owners();
+        } catch (...) { // the stream is lost, and with it the device
+        }
+    }
+
+private:
+    /// At the start of a segment; then the addresses of gradients, by parameter. The counters count steps.
+    struct alignas(64) header {
+        std::uint64_t exposed; ///< gradients may be read and overwritten by their owners, behind their marks
+        std::uint64_t summed; ///< this worker, as an owner, has put all of that on its stream, in front of its last mark
+        peer_gate gate; ///< to where the addresses lead
+    };
+
+    [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
+    [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(store_->peers().ranks[peer]); }
+    /// Of a peer that has shared its memory, as all have who have said anything.
+    [[nodiscard]] header& head_of(std::uint32_t peer) const
+    {
+        auto* const base = base_of(peer);
+        if (base == nullptr)
+            fail("rank ", store_->peers().ranks[peer], " has not shared its memory");
+        return *reinterpret_cast<header*>(base);
+    }
+    [[nodiscard]] header& own() const { return *reinterpret_cast<header*>(segment_->of(store_->plan().rank)); }
+    [[nodiscard]] std::size_t last_mark() const noexcept { return store_->buckets().size(); }
+
+    [[nodiscard]] bool has(std::uint32_t peer, std::uint64_t header::*counter) const
+    {
+        return base_of(peer) != nullptr && std::atomic_ref(head_of(peer).*counter).load(std::memory_order_acquire) >= step_;
+    }
+    void say(std::uint64_t header::*counter)
+    {
+        std::atomic_ref(own().*counter).store(step_, std::memory_order_release);
+        segment_->notify();
+    }
+    void wait(std::uint32_t peer, std::uint64_t header::*counter, std::string_view what)
+    {
+        const auto done = [&] { return has(peer, counter); };
+        try {
+            if (!done())
+                segment_->wait(store_->peers().ranks[peer], done, limit_);
+        } catch (const timeout_error& e) {
+            fail<timeout_error>(what, " in tensors: ", e.what());
+        }
+    }
+
+    void expose()
+    {
+        auto** const to = addresses(segment_->of(store_->plan().rank));
+        const auto& gradients = store_->tensors().gradients();
+        for (std::size_t p = 0; p < gradients.size(); ++p)
+            to[p] = gradients[p].data;
+        say(&header::exposed);
+    }
+
+    template <class TypeOf> void sum(TypeOf wire_of)
+    {
+        // The sources' tensors stay where they are until the sums are on the stream.
+        const entered_gates sources(store_->plan().rank, store_->peers().ranks, sources_,
+            [this](std::uint32_t peer) -> peer_gate& { return head_of(peer).gate; });
+        try {
+            find_tensors();
+            for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
+                const auto& bucket = sums_->of(b);
+                if (bucket.tiles.count == 0)
+                    continue;
+                segment_->follow(store_->plan().rank, b);
+                for (const auto i : bucket.sources)
+                    segment_->follow(store_->peers().ranks[i], b);
+                auto job = job_;
+                job.tiles += bucket.tiles.first;
+                job.count = static_cast<std::uint32_t>(bucket.tiles.count);
+                for (const auto* place : std::span(places_).subspan(bucket.first_tensor, bucket.tensors))
+                    job.alignment = common_alignment(job.alignment, place);
+                const auto type = store_->buckets()[b].type;
+                comm_->executor().run(tile_phase::reduce_in_tensors, job, type, wire_of(type));
+            }
+            segment_->mark(last_mark());
+        } catch (...) {
+            wait_for_stream();
+            throw;
+        }
+        say(&header::summed);
+    }
+
+    /// Nobody will be told to wait for what is there.
+    void wait_for_stream() noexcept
+    {
+        try {
+            comm_->executor().read(nullptr, nullptr, 0);
+        } catch (...) { // the device is lost
+        }
+    }
+
+    /// Where the tensors of this step lie; usually where they did.
+    void find_tensors()
+    {
+        bool moved = false;
+        for (std::size_t i = 0; i < places_.size(); ++i) {
+            const auto& t = sums_->tensors()[i];
+            void* const at = t.peer == peer_table::self ? store_->tensors().gradients()[t.parameter].data
+                                                        : addresses(base_of(t.peer))[t.parameter];
+            moved = moved || places_[i] != at;
+            places_[i] = at;
+        }
+        if (moved)
+            lists_.write(places_there_, std::span<void* const>(places_));
+    }
+
+    /// This worker's stream goes on when the owners are done with its tensors.
+    void follow_owners()
+    {
+        for (const auto i : owners_)
+            if (has(i, &header::summed) && followed_ < step_)
+                segment_->follow(store_->peers().ranks[i], last_mark());
+        followed_ = step_;
+    }
+
+    C* comm_;
+    const bucket_store* store_;
+    traffic* sent_;
+    std::chrono::milliseconds limit_;
+    stream_lists<C> lists_;
+    std::optional<tensor_sums> sums_;
+    std::optional<decltype(std::declval<C&>().share_on_stream(std::size_t {}, std::size_t {}))> segment_;
+    std::vector<std::uint32_t> sources_, owners_; ///< peers whose elements I own, who own some of mine
+    std::vector<void*> places_; ///< by tensor of the sums
+    void** places_there_ = nullptr;
+    tile_job job_; ///< what all launches share
+    std::uint64_t step_ = 0, followed_ = 0;
+};
+
+} // namespace sdp::detail

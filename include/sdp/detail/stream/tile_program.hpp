@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief The tiles of every phase of every bucket, made once from the plan and the layout of the buffers.
+
+#include <sdp/detail/exchange/bucket_buffers.hpp>
+#include <sdp/detail/stream/tile_cutter.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace sdp::detail {
+
+class tile_program {
+public:
+    using range = tile_range;
+    /// What a bucket's launches do, in this order.
+    struct bucket_tiles {
+        range pack; ///< gradients to where they are sent from
+        range native; ///< what the transport sums, there and back
+        range reduce; ///< sums of what is owned or swapped
+        range alone; ///< sums of this worker only, whose mean is itself unless it counts for nothing
+        range unpack; ///< means that have come back
+        range owned; ///< gradients, packed as in the flat shard; sums of squares have a result for each, bucket after bucket
+        range owned_values;
+        range pack_values, unpack_values;
+        std::vector<std::size_t> gradients; ///< parameters, by a tile's tensor
+        std::vector<std::pair<std::size_t, std::size_t>> values; ///< parameter and slab, by a tile's tensor
+
+        /// Whether gradients are packed, summed or unpacked other than in the tensors of several workers.
+        [[nodiscard]] bool has_other_work() const noexcept
+        {
+            return pack.count + native.count + reduce.count + alone.count + unpack.count > 0;
+        }
+    };
+
+    /// The sums of squares of a piece that is owned here.
+    struct square_part {
+        std::size_t parameter, first, count; ///< results
+    };
+
+    /// @throws sdp::error if a bucket has more tensors than one launch takes
+    explicit tile_program(const bucket_store& store)
+        : store_(&store)
+        , plan_(&store.plan())
+        , cutter_(store.plan())
+    {
+        std::size_t shard = 0;
+        for (const auto& piece : plan_->pieces) {
+            shard_at_.push_back(shard);
+            shard += plan_->owner_of(piece) == plan_->rank ? static_cast<std::size_t>(plan_->size_of(piece)) : 0;
+        }
+        for (std::size_t b = 0; b < store.buckets().size(); ++b) {
+            buckets_.emplace_back();
+            add_gradients(b);
+            add_values(b);
+            if (std::max(buckets_.back().gradients.size(), buckets_.back().values.size()) > most_tensors)
+                fail("bucket ", b, " holds more than ", most_tensors,
+                    " tensors, the most that one launch takes; expected smaller buckets");
+        }
+        std::ranges::stable_sort(squares_, {}, &square_part::parameter);
+    }
+
+    [[nodiscard]] const bucket_tiles& of(std::size_t b) const noexcept { return buckets_[b]; }
+    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return cutter_.tiles(); }
+    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return cutter_.shapes(); }
+    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return cutter_.runs(); }
+    [[nodiscard]] const std::vector<sum_group>& groups() const noexcept { return groups_; }
+    [[nodiscard]] const std::vector<sum_side>& sides() const noexcept { return sides_; }
+    /// In order of declaration.
+    [[nodiscard]] const std::vector<square_part>& squares() const noexcept { return squares_; }
+    [[nodiscard]] std::size_t square_results() const noexcept { return square_results_; }
+
+private:
+    /// Elements of each section of a peer's that have been given a place.
+    struct cursor {
+        std::size_t to_owner = 0, from_trainer = 0, swap_out = 0, swap_in = 0, values_out = 0, values_in = 0;
+    };
+    /// Where an owned piece lies in the flat shard.
+    [[nodiscard]] std::size_t shard_of(const overlap_piece& piece) const noexcept
+    {
+        return shard_at_[static_cast<std::size_t>(&piece - plan_->pieces.data())];
+    }
+
+    /// The index of a tensor that tiles of a bucket refer to.
+    template <class T> [[nodiscard]] static std::uint16_t number_of(std::vector<T>& list, const T& entry)
+    {
+        const auto at = std::ranges::find(list, entry);
+        if (at != list.end())
+            return static_cast<std::uint16_t>(at - list.begin());
+        list.push_back(entry);
+        return static_cast<std::uint16_t>(list.size() - 1);
+    }
+
+    void add_gradients(std::size_t b)
+    {
+        const auto& bucket = store_->buckets()[b];
+        const std::size_t wire = store_->wire_size_of(b), element = size_of(bucket.type);
+        std::vector<cursor> cursors(bucket.peers.size());
+        std::vector<tile_cutter::job> pack, native_sums, reduce, alone, unpack, owned;
+        std::size_t native = bucket.native_at / element;
+        for (const auto p : bucket.parameters)
+            for (const auto& piece : plan_->of(p)) {
+                const auto way = store_->routes()[piece.holder_class];
+                if (way == route::none)
+                    continue;
+                const auto tensor = number_of(buckets_.back().gradients, p);
+                const auto& c = plan_->class_of(piece);
+                const auto& trainers = store_->peers().classes[piece.holder_class].trainers;
+                const auto owner = trainers[piece.owner];
+                const auto size = static_cast<std::size_t>(plan_->size_of(piece));
+                if (owner == peer_table::self)
+                    owned.push_back({&piece, shard_of(piece), 1, 0, tensor}); // one at a time, so that no tile is cut in two
+                if (way == route::native) {
+                    native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.holder_class, tensor});
+                    continue;
+                }
+                if (way == route::memory)
+                    continue; // summed in the tensors themselves
+                std::uint64_t out = 0;
+                if (way == route::swap) {
+                    const auto peer = trainers[c.position == 0 ? 1 : 0];
+                    out = bucket.peers[peer].send_at / wire + bucket.peers[peer].to_owner
+                        + std::exchange(cursors[peer].swap_out, cursors[peer].swap_out + size);
+                    pack.push_back({&piece, out, 0, 0, tensor});
+                } else if (owner != peer_table::self) {
+                    out = bucket.peers[owner].send_at / wire
+                        + std::exchange(cursors[owner].to_owner, cursors[owner].to_owner + size);
+                    pack.push_back({&piece, out, 0, 0, tensor});
+                    if (!store_->values_to_trainers())
+                        unpack.push_back({&piece, out, 0, 0, tensor});
+                    continue;
+                }
+                const bool is_mean = way == route::local && store_->options().normalizer == normalizer::holders;
+                (is_mean ? alone : reduce)
+                    .push_back({&piece, 0, add_group(b, piece, cursors), static_cast<std::uint32_t>(groups_.size() - 1), tensor});
+            }
+        auto& out = buckets_.back();
+        out.pack = cutter_.cut(pack, bucket.type, wire);
+        out.native = cutter_.cut(native_sums, bucket.type, element);
+        out.reduce = cutter_.cut(reduce, bucket.type, wire);
+        out.alone = cutter_.cut(alone, bucket.type, wire);
+        out.unpack = cutter_.cut(unpack, bucket.type, wire);
+        out.owned.first = cutter_.tiles().size();
+        for (const auto& j : owned) {
+            const auto count = cutter_.cut({j}, bucket.type, wire).count;
+            squares_.push_back({out.gradients[j.tensor], square_results_, count});
+            square_results_ += count;
+        }
+        out.owned.count = cutter_.tiles().size() - out.owned.first;
+    }
+
+    /// The sides of a piece that is summed here; returns their places, or-ed.
+    [[nodiscard]] std::uint64_t add_group(std::size_t b, const overlap_piece& piece, std::vector<cursor>& cursors)
+    {
+        const auto& bucket = store_->buckets()[b];
+        const std::size_t wire = store_->wire_size_of(b);
+        const auto& c = plan_->class_of(piece);
+        const auto way = store_->routes()[piece.holder_class];
+        const auto size = static_cast<std::size_t>(plan_->size_of(piece));
+        groups_.push_back(
+            {static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(c.trainers.size()), piece.holder_class});
+        std::uint64_t places = 0;
+        for (std::size_t t = 0; t < c.trainers.size(); ++t) {
+            const auto peer = store_->peers().classes[piece.holder_class].trainers[t];
+            sum_side side;
+            side.rank = static_cast<std::uint32_t>(c.trainers[t]);
+            side.written = peer == peer_table::self || (way == route::two_sided && !store_->values_to_trainers());
+            if (peer != peer_table::self) {
+                const auto& share = bucket.peers[peer];
+                auto& done = cursors[peer];
+                const std::size_t at = share.receive_at / wire
+                    + (way == route::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
+                                          : std::exchange(done.from_trainer, done.from_trainer + size));
+                places |= at;
+                side.at = at * wire;
+            }
+            sides_.push_back(side);
+        }
+        return places;
+    }
+
+    void add_values(std::size_t b)
+    {
+        const auto& bucket = store_->buckets()[b];
+        const std::size_t element = size_of(bucket.type);
+        std::vector<cursor> cursors(bucket.peers.size());
+        std::vector<tile_cutter::job> pack, unpack, owned;
+        for (const auto p : bucket.parameters)
+            for (const auto& piece : plan_->of(p)) {
+                const auto& m = store_->peers().classes[piece.holder_class];
+                const auto owner = m.trainers[piece.owner];
+                const auto size = static_cast<std::size_t>(plan_->size_of(piece));
+                if (owner == peer_table::self && plan_->class_of(piece).position >= 0)
+                    owned.push_back(
+                        {&piece, shard_of(piece), 1, 0, number_of(buckets_.back().values, {p, std::size_t {piece.slab}})});
+                const auto number = [&] { return number_of(buckets_.back().values, {p, std::size_t {piece.slab}}); };
+                if (owner == peer_table::self) {
+                    const auto send = [&](std::uint32_t peer) {
+                        if (peer == peer_table::self)
+                            return;
+                        auto& done = cursors[peer].values_out;
+                        pack.push_back({&piece, bucket.peers[peer].values_out_at / element + std::exchange(done, done + size), 0,
+                            0, number()});
+                    };
+                    std::ranges::for_each(m.readers, send);
+                    if (store_->values_to_trainers())
+                        std::ranges::for_each(m.trainers, send);
+                } else if (plan_->class_of(piece).position < 0 || store_->values_to_trainers()) {
+                    auto& done = cursors[owner].values_in;
+                    unpack.push_back(
+                        {&piece, bucket.peers[owner].values_in_at / element + std::exchange(done, done + size), 0, 0, number()});
+                }
+            }
+        buckets_.back().pack_values = cutter_.cut(pack, bucket.type, element);
+        buckets_.back().unpack_values = cutter_.cut(unpack, bucket.type, element);
+        buckets_.back().owned_values = cutter_.cut(owned, bucket.type, element);
+    }
+
+    const bucket_store* store_;
+    const overlap_plan* plan_;
+    tile_cutter cutter_;
+    std::vector<bucket_tiles> buckets_;
+    std::vector<sum_group> groups_;
+    std::vector<sum_side> sides_;
+    std::vector<std::size_t> shard_at_; ///< by piece
+    std::vector<square_part> squares_;
+    std::size_t square_results_ = 0;
+};
+
+} // namespace sdp::detail
