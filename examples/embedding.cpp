@@ -201,7 +201,7 @@ struct checkpoint {
 void save(auto& net, weights& all, checkpoint& file)
 {
     const auto write = [&](std::vector<std::vector<float>>& to, sdp::parameter_id id) {
-        std::vector<float> full(net.rank() == 0 ? static_cast<std::size_t>(net.description()[id].size()) : 0);
+        std::vector<float> full(net.rank() == 0 ? static_cast<std::size_t>(net.model()[id].size()) : 0);
         net.assemble(id, 0, full);
         if (net.rank() == 0)
             to.push_back(std::move(full));
@@ -242,8 +242,8 @@ void expect_means(auto& net, const weights& all, auto&& weight_of)
     for (const auto& w : all) {
         if (!net.subnetwork().trains(w.id))
             continue;
-        const auto& p = net.description()[w.id];
-        const auto holders = p.where.within ? net.holders().holders(*p.where.within) : sdp::rank_set::all(net.world());
+        const auto& p = net.model()[w.id];
+        const auto holders = p.where.within ? net.assignment().holders(*p.where.within) : sdp::rank_set::all(net.world());
         double sum = 0, weight = 0;
         for (const int rank : holders.ranks()) {
             sum += weight_of(rank) * static_cast<double>(target_of(rank));
@@ -256,8 +256,7 @@ void expect_means(auto& net, const weights& all, auto&& weight_of)
 
 void expect_formula(auto& net)
 {
-    expect(
-        net.step_traffic().bytes() == sdp::bytes_per_step(net.description(), net.residents(), net.rank(), net.options().update),
+    expect(net.step_traffic().bytes() == sdp::bytes_per_step(net.model(), net.residency(), net.rank(), net.options().update),
         "the bytes sent are those of the formula");
 }
 

@@ -99,7 +99,7 @@ void work(sdp::thread_communicator comm)
         for (sdp::index_t i = 0; row >= 0 && i < 6; ++i)
             expect(up[static_cast<std::size_t>(row * 6 + i)] == static_cast<float>(first + second + 2) / 2, "the mean is theirs");
     }
-    expect(net.step_traffic().bytes() == sdp::bytes_per_step(d.model, net.residents(), net.rank()),
+    expect(net.step_traffic().bytes() == sdp::bytes_per_step(d.model, net.residency(), net.rank()),
         "the bytes sent are those of the formula, for this policy too");
 }
 

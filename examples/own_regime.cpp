@@ -93,12 +93,12 @@ void work(sdp::thread_communicator comm)
             for (std::size_t i = 0; i < w.gradient.size(); ++i)
                 w.values[0][i] -= 0.1F * w.gradient[i];
         net.publish_values(); // what others have trained, to those who store it
-        expect(net.step_traffic().bytes() == sdp::bytes_per_step(m, net.residents(), net.rank()),
+        expect(net.step_traffic().bytes() == sdp::bytes_per_step(m, net.residency(), net.rank()),
             "the bytes sent are those of the formula, for this regime too");
     }
 
     // Half of the blocks are stored, and half of what is stored is trained.
-    const auto share = sdp::worker_shares(m, net.residents())[static_cast<std::size_t>(net.rank())];
+    const auto share = sdp::worker_shares(m, net.residency())[static_cast<std::size_t>(net.rank())];
     expect(share.stored == m.size() / 2 && share.trained == m.size() / 4, "a worker stores 1/2 of the model and trains 1/4");
 
     // After the last step everybody who stores an element has the same value of it, trainer or not.

@@ -119,9 +119,9 @@ void work(sdp::thread_communicator comm)
             continue; // that neuron is not held here
         double sum = 0;
         int holders = 0;
-        for (const auto& unit : net.holders().units(hidden))
+        for (const auto& unit : net.assignment().units(hidden))
             if (unit.begin <= column && column < unit.end)
-                for (const int rank : net.holders().holders(unit).ranks()) {
+                for (const int rank : net.assignment().holders(unit).ranks()) {
                     sum += gradient_element(column, rank);
                     ++holders;
                 }

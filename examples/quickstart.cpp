@@ -122,7 +122,7 @@ void report(auto& net, int step, double loss)
 {
     net.reduce_scalars({&loss, 1});
     if (step > 0)
-        expect(net.step_traffic().bytes() == sdp::bytes_per_step(net.description(), net.residents(), net.rank()),
+        expect(net.step_traffic().bytes() == sdp::bytes_per_step(net.model(), net.residency(), net.rank()),
             "the bytes sent in a step are those of the formula");
     if (net.rank() == 0 && step % 50 == 0)
         std::printf("step %3d  loss %.4f\n", step, loss / workers);

@@ -149,7 +149,7 @@ private:
         out.bucket_bytes = bucket_bytes;
         return out;
     }
-    [[nodiscard]] std::size_t parameters() { return ours_.net().description().parameters().size(); }
+    [[nodiscard]] std::size_t parameters() { return ours_.net().model().parameters().size(); }
 
     void ready(sdp::parameter_id id, step_time& out)
     {

@@ -74,7 +74,7 @@ public:
         std::uint64_t wrong = 0;
         for_each_piece([&](const sdp::overlap_piece& piece, bool mine, std::size_t owner) {
             float others = 0;
-            for (const auto peer : store_.peers().classes[piece.holder_class].trainers)
+            for (const auto peer : store_.peers().classes[piece.sharing_class].trainers)
                 if (peer != sdp::detail::peer_table::self)
                     others += from_peer(peer, 1);
             for_each_element(piece, [&](std::size_t at) {
@@ -107,14 +107,14 @@ private:
     {
         return sdp::make_overlap_plan(matrix_.model, matrix_.residents, matrix_.mine);
     }
-    [[nodiscard]] std::vector<sdp::detail::route> routes() const
+    [[nodiscard]] std::vector<sdp::detail::route_kind> routes() const
     {
-        std::vector<sdp::detail::route> out;
+        std::vector<sdp::detail::route_kind> out;
         for (const auto& c : plan().classes)
-            out.push_back(c.position < 0 ? sdp::detail::route::none : sdp::detail::route::two_sided);
+            out.push_back(c.position < 0 ? sdp::detail::route_kind::none : sdp::detail::route_kind::two_sided);
         return out;
     }
-    [[nodiscard]] sdp::detail::bucket_store& bound_store()
+    [[nodiscard]] sdp::detail::bucket_buffers& bound_store()
     {
         sdp::tensor_view view;
         view.data = gradient_.data();
@@ -142,7 +142,7 @@ private:
     {
         const auto& p = store_.plan();
         for (const auto& piece : p.of(0))
-            f(piece, p.owner_of(piece) == p.rank, store_.peers().classes[piece.holder_class].trainers[piece.owner]);
+            f(piece, p.owner_of(piece) == p.rank, store_.peers().classes[piece.sharing_class].trainers[piece.owner]);
     }
     /// Runs are walked here by hand, as a check of the library's walker.
     template <class F> void for_each_element(const sdp::overlap_piece& piece, F f) const
@@ -165,8 +165,8 @@ private:
     kernel_bench::alternating_matrix matrix_;
     sdp::detail::bound_tensors tensors_;
     std::vector<float> gradient_, memory_;
-    sdp::detail::bucket_store store_;
-    sdp::detail::bucket_work work_;
+    sdp::detail::bucket_buffers store_;
+    sdp::detail::bucket_passes work_;
 };
 
 [[nodiscard]] bench::results measure(const shape& s, const bench::selection& chosen, int rounds)

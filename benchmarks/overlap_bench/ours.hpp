@@ -122,7 +122,7 @@ public:
             std::uint64_t wrong = 0;
             std::vector<float> expected;
             for (const auto& g : gradients_) {
-                const element_holders holders(net_.description(), net_.holders(), g.id);
+                const element_holders holders(net_.model(), net_.assignment(), g.id);
                 expected.resize(g.elements.size());
                 std::vector<summed_gradients> sums;
                 std::vector<float> count;
@@ -147,8 +147,8 @@ public:
     {
         net_.synchronize();
         const auto sent = static_cast<double>(net_.step_traffic().bytes());
-        const auto bound = static_cast<double>(sdp::bytes_per_step(net_.description(), net_.residents(), net_.rank()));
-        return {{"sent_max", all.maximum(sent)}, {"sent_mean", all.sum(sent) / net_.holders().world()},
+        const auto bound = static_cast<double>(sdp::bytes_per_step(net_.model(), net_.residency(), net_.rank()));
+        return {{"sent_max", all.maximum(sent)}, {"sent_mean", all.sum(sent) / net_.assignment().world()},
             {"sent_bound", all.maximum(bound)}, {"bytes_off", all.sum(std::abs(sent - bound))}};
     }
 

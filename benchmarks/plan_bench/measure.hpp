@@ -40,7 +40,7 @@ private:
 /// What a plan occupies.
 [[nodiscard]] inline std::size_t bytes_of(const sdp::overlap_plan& p)
 {
-    std::size_t out = sizeof p + p.classes.capacity() * sizeof(sdp::holder_class)
+    std::size_t out = sizeof p + p.classes.capacity() * sizeof(sdp::sharing_class)
         + p.patterns.capacity() * sizeof(sdp::overlap_plan::pattern) + p.runs.capacity() * sizeof(sdp::pattern_run)
         + p.pieces.capacity() * sizeof(sdp::overlap_piece) + p.first_piece.capacity() * sizeof(std::size_t);
     for (const auto& c : p.classes)

@@ -57,7 +57,7 @@ sdp::model matrices(const setting& s)
 /// Tensors of one worker, one block of memory each.
 template <class Net> void bind_gradients(Net& net, sdp::cuda::executor& executor)
 {
-    for (std::size_t p = 0; p < net.description().parameters().size(); ++p) {
+    for (std::size_t p = 0; p < net.model().parameters().size(); ++p) {
         const auto id = sdp::parameter_id(p);
         sdp::tensor_view view;
         view.shape = net.subnetwork().shape(id);

@@ -36,8 +36,8 @@ namespace {
     options.route = sdp::route_choice::two_sided;
     sdp::detail::bound_tensors tensors(m, matrix.mine, sdp::memory_space::cuda, true);
     auto plan = sdp::make_overlap_plan(m, matrix.residents, matrix.mine);
-    std::vector<sdp::detail::route> routes(plan.classes.size(), sdp::detail::route::two_sided);
-    sdp::detail::bucket_store store(
+    std::vector<sdp::detail::route_kind> routes(plan.classes.size(), sdp::detail::route_kind::two_sided);
+    sdp::detail::bucket_buffers store(
         std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes), std::move(routes), tensors, options, {false, false});
     sdp::cuda::executor executor(nullptr);
     store.allocate([&](std::size_t bytes) { return executor.allocate(bytes); });

@@ -32,12 +32,12 @@ public:
     }
 
     /// The holders of every unit.
-    [[nodiscard]] const assignment& holders() const noexcept { return assignment_; }
+    [[nodiscard]] const sdp::assignment& assignment() const noexcept { return assignment_; }
 
 private:
     struct derived {
-        assignment holders;
-        residency residents;
+        sdp::assignment holders;
+        sdp::residency residents;
     };
 
     data_parallel(const model& m, derived from, Communicator&& comm, const synchronizer_options& options)
@@ -56,10 +56,10 @@ private:
         std::string refusal;
         try {
             detail::check(options);
-            assignment a = partition(m, comm.size());
+            sdp::assignment a = partition(m, comm.size());
             if (a.world() != comm.size())
                 detail::fail("the partition policy made an assignment for ", a.world(), " workers; expected ", comm.size());
-            residency r(m, a, masking);
+            sdp::residency r(m, a, masking);
             out.emplace(derived {std::move(a), std::move(r)});
         } catch (const std::exception& e) {
             refused = std::current_exception();
@@ -75,7 +75,7 @@ private:
         return *std::move(out);
     }
 
-    assignment assignment_;
+    sdp::assignment assignment_;
 };
 
 } // namespace sdp

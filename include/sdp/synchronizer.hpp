@@ -30,7 +30,7 @@ namespace sdp {
 template <communicator C> class synchronizer {
 public:
     /// @throws sdp::error on options outside their range, or a communicator of another size
-    synchronizer(model m, residency r, C comm, const synchronizer_options& options)
+    synchronizer(sdp::model m, sdp::residency r, C comm, const synchronizer_options& options)
         : model_(std::move(m))
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
@@ -53,8 +53,8 @@ public:
     synchronizer(const synchronizer&) = delete;
     synchronizer& operator=(const synchronizer&) = delete;
 
-    [[nodiscard]] const model& description() const noexcept { return model_; }
-    [[nodiscard]] const sdp::residency& residents() const noexcept { return residency_; }
+    [[nodiscard]] const sdp::model& model() const noexcept { return model_; }
+    [[nodiscard]] const sdp::residency& residency() const noexcept { return residency_; }
     [[nodiscard]] const sdp::subnetwork& subnetwork() const noexcept { return subnetwork_; }
     [[nodiscard]] const overlap_plan& plan() const noexcept { return engine_.plan(); }
     [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
@@ -180,11 +180,11 @@ public:
         if (open_ || !finished_)
             detail::fail("gradient_norm on rank ", rank(), " without a finished step; expected it after finish");
         std::uint64_t bytes = 0;
-        const auto total = sums_.add_up_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
+        const auto total = sums_.all_reduce_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
         engine_.count_control(bytes);
         if (total.rank >= 0)
             detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
-                tensors_.name(parameter_id(static_cast<std::size_t>(total.culprit))),
+                tensors_.name(parameter_id(static_cast<std::size_t>(total.nonfinite_parameter))),
                 "' has a NaN or infinite mean gradient among the elements that rank ", static_cast<int>(total.rank),
                 " owns; expected finite gradients");
         return std::sqrt(total.sum);
@@ -254,7 +254,7 @@ public:
         if (values.empty())
             return;
         const auto lock = thread_.lock();
-        engine_.count_control(sums_.add_up(values));
+        engine_.count_control(sums_.all_reduce(values));
     }
 
     /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
@@ -294,7 +294,8 @@ public:
     [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
 
 private:
-    [[nodiscard]] static int checked(const model& m, const C& comm, const residency& r, const synchronizer_options& options)
+    [[nodiscard]] static int checked(
+        const sdp::model& m, const C& comm, const sdp::residency& r, const synchronizer_options& options)
     {
         detail::check(options);
         if (comm.size() != r.world())
@@ -311,7 +312,7 @@ private:
             detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
     }
 
-    void copy_owned(const tensor_view& flat, detail::shard_copy way, detail::owned_kind kind)
+    void copy_owned(const tensor_view& flat, detail::shard_copy direction, detail::owned_kind kind)
     {
         detail::check_shard(plan(), model_, flat, engine::space);
         detail::for_each_owned(plan(), [&](std::size_t p, const overlap_piece& piece) { // all have to be bound
@@ -320,7 +321,7 @@ private:
             else
                 static_cast<void>(tensors_.value(parameter_id(p), piece.slab));
         });
-        engine_.copy_owned(flat, way, kind);
+        engine_.copy_owned(flat, direction, kind);
     }
 
     [[nodiscard]] tensor_view checked_gradient(const tensor_view& view, parameter_id id) const
@@ -367,13 +368,13 @@ private:
 
     using engine = detail::engine_of<C>;
 
-    model model_;
+    sdp::model model_;
     sdp::residency residency_;
     sdp::subnetwork subnetwork_;
     synchronizer_options options_;
     detail::bound_tensors tensors_;
     engine engine_;
-    detail::global_sums<C> sums_;
+    detail::rank_order_sums<C> sums_;
     detail::assembly assembly_;
     detail::readiness readiness_;
     std::vector<double> weights_; ///< by rank, in a weighted step

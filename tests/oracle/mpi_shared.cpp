@@ -19,7 +19,7 @@ namespace {
 /// Means of one step, parameter by parameter; empty where nothing is trained.
 template <class Net> std::vector<std::vector<float>> step(Net& net, std::uint64_t number)
 {
-    std::vector<std::vector<float>> out(net.description().parameters().size());
+    std::vector<std::vector<float>> out(net.model().parameters().size());
     std::vector<sdp::tensor_view> views(out.size());
     for (std::size_t p = 0; p < out.size(); ++p) {
         const auto id = sdp::parameter_id(p);

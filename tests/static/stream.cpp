@@ -13,21 +13,21 @@ using support::reaching_stream_communicator;
 using support::stream_communicator;
 
 struct segment_without_mark : sdp::thread_segment {
-    void mark_host(std::size_t);
-    void follow(int, std::size_t);
+    void record_host(std::size_t);
+    void wait_on(int, std::size_t);
 };
 struct segment_without_host_mark : sdp::thread_segment {
-    void mark(std::size_t);
-    void follow(int, std::size_t);
+    void record(std::size_t);
+    void wait_on(int, std::size_t);
 };
 struct segment_without_follow : sdp::thread_segment {
-    void mark(std::size_t);
-    void mark_host(std::size_t);
+    void record(std::size_t);
+    void record_host(std::size_t);
 };
 struct marks_without_memory {
-    void mark(std::size_t);
-    void mark_host(std::size_t);
-    void follow(int, std::size_t);
+    void record(std::size_t);
+    void record_host(std::size_t);
+    void wait_on(int, std::size_t);
 };
 
 /// A communicator on a stream that reaches tensors, complete but for its segments.

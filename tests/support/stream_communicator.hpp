@@ -45,8 +45,8 @@ public:
         if (bytes > 0)
             std::memcpy(to, from, bytes);
     }
-    static void fence_in() noexcept { }
-    static void fence_out() noexcept { }
+    static void join_host() noexcept { }
+    static void release_to_host() noexcept { }
 
     static void run(sdp::tile_phase phase, const sdp::detail::tile_job& job, sdp::element_type type, sdp::element_type wire)
     {
@@ -132,9 +132,9 @@ public:
         : thread_segment(std::move(inner))
     {
     }
-    static void mark(std::size_t) noexcept { }
-    static void mark_host(std::size_t) noexcept { }
-    static void follow(int, std::size_t) noexcept { }
+    static void record(std::size_t) noexcept { }
+    static void record_host(std::size_t) noexcept { }
+    static void wait_on(int, std::size_t) noexcept { }
 };
 
 /// The same, with tiles that reach the tensors of all workers whose ranks divided by `together` are the same.

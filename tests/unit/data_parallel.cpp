@@ -169,14 +169,14 @@ TEST_CASE("the parts are those that its policies make")
     sdp::run_workers(4, [&](sdp::thread_communicator comm) {
         sdp::data_parallel net(m, partition, sdp::backward_masking {}, comm);
         static_assert(std::is_base_of_v<sdp::synchronizer<sdp::thread_communicator>, decltype(net)>);
-        CHECK(net.holders() == partition(m, 4));
+        CHECK(net.assignment() == partition(m, 4));
         CHECK(net.rank() == comm.rank());
         CHECK(net.world() == 4);
-        CHECK(net.description().size() == m.size());
+        CHECK(net.model().size() == m.size());
         CHECK(net.plan().rank == comm.rank());
         for (std::size_t b = 0; b < m.blocks().size(); ++b) {
             CHECK(net.subnetwork().stores(sdp::block_id(b)));
-            CHECK(net.subnetwork().trains(sdp::block_id(b)) == net.holders().holders(sdp::block_id(b)).contains(comm.rank()));
+            CHECK(net.subnetwork().trains(sdp::block_id(b)) == net.assignment().holders(sdp::block_id(b)).contains(comm.rank()));
         }
     });
 }

@@ -39,13 +39,13 @@ public:
     }
 
     /// @throws sdp::cuda_error
-    void mark(std::size_t number) { (*marks_)[number].record(executor_->stream()); }
+    void record(std::size_t number) { (*marks_)[number].record(executor_->stream()); }
     /// @throws sdp::cuda_error
-    void mark_host(std::size_t number) { (*marks_)[number].record(executor_->host_stream()); }
+    void record_host(std::size_t number) { (*marks_)[number].record(executor_->host_stream()); }
     /// @throws sdp::cuda_error
-    void follow(int rank, std::size_t number) const
+    void wait_on(int rank, std::size_t number) const
     {
-        reinterpret_cast<const header*>(inner_.of(rank))->marks[number].hold_back(executor_->stream());
+        reinterpret_cast<const header*>(inner_.of(rank))->marks[number].make_wait(executor_->stream());
     }
 
 private:
@@ -151,7 +151,7 @@ private:
         void exchange(std::span<const outgoing> sends, std::span<const incoming> receives)
         {
             const auto stream = executor().stream();
-            events_.mark(ready);
+            events_.record(ready);
             offers_.resize(sends.size());
             taken_.resize(receives.size());
             out_.clear();
@@ -164,15 +164,15 @@ private:
                 in_.push_back({receives[i].peer, &taken_[i], sizeof taken_[i]});
             group.exchange(0, out_, in_).wait(limit_);
             for (std::size_t i = 0; i < receives.size(); ++i) {
-                events_.follow(receives[i].peer, ready);
+                events_.wait_on(receives[i].peer, ready);
                 cuda::check(cudaMemcpyAsync(receives[i].data, taken_[i], receives[i].bytes, cudaMemcpyDefault, stream),
                     "cudaMemcpyAsync");
             }
             // The sender may not go on with its buffer before it is copied.
-            events_.mark(copied);
+            events_.record(copied);
             meet(receives, sends);
             for (const auto& m : sends)
-                events_.follow(m.peer, copied);
+                events_.wait_on(m.peer, copied);
             meet(sends, receives); // only then may the marks be set again
         }
 

@@ -27,15 +27,15 @@ enum class tile_phase : std::uint8_t {
 
 /// Runs tiles on a stream.
 ///
-/// | expression                     | result       | meaning                                                               |
-/// |--------------------------------|--------------|-----------------------------------------------------------------------|
-/// | `e.allocate(bytes)`            | `std::byte*` | memory that tiles reach, aligned to 256 bytes; stays until released    |
-/// | `e.release(memory)`            | void         | what comes after on the stream may have it; throws nothing             |
-/// | `e.write(to, from, bytes)`     | void         | copies host memory there, behind what is on the stream; `from` may go  |
-/// | `e.read(to, from, bytes)`      | void         | copies back, and waits for it                                         |
-/// | `e.run(phase, job, type, wire)`| void         | does a phase on the tiles of a job, behind what is on the stream       |
-/// | `e.fence_in()`                 | void         | what comes waits for what the host's own stream holds now             |
-/// | `e.fence_out()`                | void         | what the host's own stream gets from now on waits for what is here     |
+/// | expression                      | result       | meaning                                                               |
+/// |---------------------------------|--------------|-----------------------------------------------------------------------|
+/// | `e.allocate(bytes)`             | `std::byte*` | memory that tiles reach, aligned to 256 bytes; stays until released   |
+/// | `e.release(memory)`             | void         | what comes after on the stream may have it; throws nothing            |
+/// | `e.write(to, from, bytes)`      | void         | copies host memory there, behind what is on the stream; `from` may go |
+/// | `e.read(to, from, bytes)`       | void         | copies back, and waits for it                                         |
+/// | `e.run(phase, job, type, wire)` | void         | does a phase on the tiles of a job, behind what is on the stream      |
+/// | `e.join_host()`                 | void         | what comes waits for what the host's own stream holds now             |
+/// | `e.release_to_host()`           | void         | what the host's own stream gets from now on waits for what is here    |
 template <class E>
 concept tile_executor = requires(E& e, std::byte* there, const std::byte* from_there, const void* here, void* back,
     std::size_t bytes, const detail::tile_job& job, element_type type)
@@ -47,8 +47,8 @@ concept tile_executor = requires(E& e, std::byte* there, const std::byte* from_t
     e.write(there, here, bytes);
     e.read(back, from_there, bytes);
     e.run(tile_phase::pack, job, type, type);
-    e.fence_in();
-    e.fence_out();
+    e.join_host();
+    e.release_to_host();
 };
 
 /// Capability: gradients lie where a stream works, and messages wait on it for their turn.
@@ -75,20 +75,20 @@ concept stream_exchange = communicator<C> && requires(C& c, std::span<const outg
 
 /// A memory segment, in host memory, with marks in the workers' streams.
 ///
-/// | expression          | result | meaning                                                                    |
-/// |---------------------|--------|----------------------------------------------------------------------------|
-/// | `s.mark(i)`         | void   | this worker's mark `i` stands behind what is on its stream now             |
-/// | `s.mark_host(i)`    | void   | the same, behind what is on the host's own stream now                      |
-/// | `s.follow(rank, i)` | void   | what comes on this worker's stream waits for that worker's mark            |
+/// | expression           | result | meaning                                                         |
+/// |----------------------|--------|-----------------------------------------------------------------|
+/// | `s.record(i)`        | void   | this worker's mark `i` stands behind what is on its stream now  |
+/// | `s.record_host(i)`   | void   | the same, behind what is on the host's own stream now           |
+/// | `s.wait_on(rank, i)` | void   | what comes on this worker's stream waits for that worker's mark |
 ///
 /// Semantics: none waits on the host. Who follows a mark has been told, through the memory, that it stands; it is set again
 /// only after all who were to follow it have said that they do.
 template <class S>
 concept stream_segment = memory_segment<S> && requires(S& s, int rank, std::size_t number)
 {
-    s.mark(number);
-    s.mark_host(number);
-    s.follow(rank, number);
+    s.record(number);
+    s.record_host(number);
+    s.wait_on(rank, number);
 };
 
 /// Capability: tiles reach the tensors of other workers, so that owners sum there, without messages or copies.

@@ -78,15 +78,15 @@ public:
     {
         run_tiles(phase, job, type, wire, side_.get());
     }
-    void fence_in()
+    void join_host()
     {
         in_.record(host_);
-        in_.hold_back(side_.get());
+        in_.make_wait(side_.get());
     }
-    void fence_out()
+    void release_to_host()
     {
         out_.record(side_.get());
-        out_.hold_back(host_);
+        out_.make_wait(host_);
     }
 
 private:

@@ -91,7 +91,7 @@ namespace cuda {
 
         void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
         /// What the stream gets from now on waits for what was recorded.
-        void hold_back(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+        void make_wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
         [[nodiscard]] bool reached() const
         {
             const auto code = cudaEventQuery(handle_);

@@ -54,7 +54,7 @@ struct residents {
     rank_set stored;
     rank_set trained;
     /// For tables: equal residents have equal hashes.
-    [[nodiscard]] std::uint64_t hash() const noexcept { return detail::scattered(stored.hash()) ^ trained.hash(); }
+    [[nodiscard]] std::uint64_t hash() const noexcept { return detail::mix64(stored.hash()) ^ trained.hash(); }
     friend bool operator==(const residents&, const residents&) = default;
 };
 
@@ -75,14 +75,14 @@ inline constexpr bool by_holders_alone = [] {
 namespace detail {
 
     /// Distinct residents under small numbers, with their intersections remembered. Number 0 is pinned.
-    class class_table {
+    class resident_classes {
     public:
         static constexpr std::uint32_t pinned = 0;
 
-        explicit class_table(int world) { add({rank_set::all(world), rank_set::all(world)}); }
+        explicit resident_classes(int world) { add({rank_set::all(world), rank_set::all(world)}); }
 
         /// Continues a table that outlives this one, without copying it.
-        explicit class_table(const class_table* base)
+        explicit resident_classes(const resident_classes* base)
             : base_(base)
             , before_(static_cast<std::uint32_t>(base->size()))
         {
@@ -127,7 +127,7 @@ namespace detail {
             return own ? std::optional(before_ + *own) : std::nullopt;
         }
 
-        const class_table* base_ = nullptr;
+        const resident_classes* base_ = nullptr;
         std::uint32_t before_ = 0; ///< classes of the base when this table began
         number_table<residents> own_;
         pair_table met_;
@@ -206,7 +206,7 @@ public:
     [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept { return classes_[number]; }
 
     /// The classes met so far; a consumer continues the table in one of its own and lets that grow by intersections.
-    [[nodiscard]] const detail::class_table& classes() const noexcept { return classes_; }
+    [[nodiscard]] const detail::resident_classes& classes() const noexcept { return classes_; }
 
 private:
     /// Parameters with the same block and groups have the same classes and are looked at once, and of a group only its
@@ -231,14 +231,14 @@ private:
                 "lie in; expected at least one holder for every element");
         };
         std::set<std::vector<std::uint32_t>> done;
-        std::optional<detail::class_table> table;
+        std::optional<detail::resident_classes> table;
         for (const auto& p : m.parameters()) {
-            const std::uint32_t outer = p.where.within ? of(*p.where.within) : detail::class_table::pinned;
+            const std::uint32_t outer = p.where.within ? of(*p.where.within) : detail::resident_classes::pinned;
             std::vector<std::uint32_t> units {outer};
             for (const auto& axis : p.where.axes)
                 units.push_back(static_cast<std::uint32_t>(index_of(axis.group)));
             // Elements in one unit have its trainers, and that there are some is known.
-            if (units.size() == 1 || (units.size() == 2 && outer == detail::class_table::pinned))
+            if (units.size() == 1 || (units.size() == 2 && outer == detail::resident_classes::pinned))
                 continue;
             std::sort(units.begin() + 1, units.end());
             if (!done.insert(units).second)
@@ -268,7 +268,7 @@ private:
     }
 
     int world_;
-    detail::class_table classes_;
+    detail::resident_classes classes_;
     std::vector<std::vector<run>> groups_;
     std::vector<std::uint32_t> blocks_;
 };

@@ -227,9 +227,9 @@ namespace detail {
         {
             overlap_piece piece {};
             piece.slab = at.slab & 0xFF;
-            piece.holder_class = numbers_[s.residents];
-            auto& d = deals_[piece.holder_class];
-            const std::uint64_t k = plan_.classes[piece.holder_class].trainers.size();
+            piece.sharing_class = numbers_[s.residents];
+            auto& d = deals_[piece.sharing_class];
+            const std::uint64_t k = plan_.classes[piece.sharing_class].trainers.size();
             if (!at.first_element)
                 at.first_element = d.done;
             const std::uint64_t begin = *at.first_element, end = begin + row_end * at.row_elements;

@@ -37,12 +37,12 @@ struct overlap_piece {
     std::uint32_t rows;
     std::uint32_t stride; ///< elements from one row to the next
     std::uint32_t pattern; ///< index into the plan's patterns
-    std::uint32_t holder_class; ///< index into the plan's classes
+    std::uint32_t sharing_class; ///< index into the plan's classes
 };
 static_assert(sizeof(overlap_piece) == 24);
 
 /// The workers that an element concerns, as this worker sees them.
-struct holder_class {
+struct sharing_class {
     std::vector<int> trainers; ///< ranks, ascending: the order of every sum
     std::vector<int> readers; ///< ranks that store without training, ascending
     int position = -1; ///< of this worker among the trainers; −1 if it only reads
@@ -66,7 +66,7 @@ struct overlap_plan {
 
     int rank = 0;
     int world = 1;
-    std::vector<holder_class> classes;
+    std::vector<sharing_class> classes;
     std::vector<pattern> patterns;
     std::vector<pattern_run> runs; ///< of all patterns
     std::vector<overlap_piece> pieces;
@@ -86,7 +86,10 @@ struct overlap_plan {
     {
         return patterns[piece.pattern].elements * piece.rows;
     }
-    [[nodiscard]] const holder_class& class_of(const overlap_piece& piece) const noexcept { return classes[piece.holder_class]; }
+    [[nodiscard]] const sharing_class& class_of(const overlap_piece& piece) const noexcept
+    {
+        return classes[piece.sharing_class];
+    }
     [[nodiscard]] int owner_of(const overlap_piece& piece) const noexcept { return class_of(piece).trainers[piece.owner]; }
 };
 

@@ -227,10 +227,10 @@ inline assignment block_partition::operator()(const model& m, int world) const
         detail::check_divisions(design, divisions);
         detail::check_reach(design, selected.size(), k, world);
         detail::portable_random random(seed);
-        const auto lap = detail::make_lap(design, rank_set::all(world).ranks(), k, divisions, selected.size(), random);
-        const auto sets = detail::deal_by_cost(lap, costs, world);
+        const auto order = detail::make_deal_order(design, rank_set::all(world).ranks(), k, divisions, selected.size(), random);
+        const auto sets = detail::deal_by_cost(order, costs, world);
         for (std::size_t i = 0; i < selected.size(); ++i)
-            out.assign(selected[i], lap.sets[sets[i]]);
+            out.assign(selected[i], order.sets[sets[i]]);
         return out;
     }
     const auto units = detail::balanced_design(std::move(costs), world, k, seed).find();

@@ -63,7 +63,7 @@ namespace detail {
                 to[i] += factor * from[i];
         };
         for (std::size_t i = 0; i < n; ++i) // any start that is not orthogonal to what is looked for
-            v[i] = static_cast<double>(scattered(i + 1) >> 11) * 0x1p-53 - 0.5;
+            v[i] = static_cast<double>(mix64(i + 1) >> 11) * 0x1p-53 - 0.5;
         add(v, -dot(v, first), first);
         const double length = std::sqrt(dot(v, v));
         for (auto& x : v)

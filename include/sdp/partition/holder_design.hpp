@@ -73,14 +73,14 @@ namespace detail {
                 " workers so that each holds one; expected at least ", (world + k - 1) / k, " units, or more holders");
     }
 
-    /// Holder sets, and the turns in which units are dealt to them, round and round.
-    struct lap {
+    /// Holder sets, and the sequence in which units are dealt to them, round and round.
+    struct deal_order {
         std::vector<rank_set> sets;
-        std::vector<std::uint32_t> turns; ///< index into `sets`
-        std::vector<std::size_t> passes; ///< turns at which a pass begins, in which nobody has two turns; one more at the end
+        std::vector<std::uint32_t> sequence; ///< index into `sets`
+        std::vector<std::size_t> rounds; ///< places where a round begins, in which nobody has two turns; one more at the end
     };
 
-    /// Makes laps of the design `cells` over given workers.
+    /// Makes deal orders of the design `cells` over given workers.
     class cell_design {
     public:
         cell_design(const std::vector<int>& workers, int k, int divisions)
@@ -93,12 +93,12 @@ namespace detail {
         {
         }
 
-        /// The lap for that many units in all: these decide which cells have to connect the workers.
-        [[nodiscard]] lap make(std::uint64_t units, portable_random& random)
+        /// The deal order for that many units in all: these decide which cells have to connect the workers.
+        [[nodiscard]] deal_order make(std::uint64_t units, portable_random& random)
         {
             draw(random);
-            lap out;
-            add_turns(out);
+            deal_order out;
+            add_sequence(out);
             if (k_ > 1 && k_ < n_)
                 connect(out, units, random);
             add_sets(out);
@@ -131,23 +131,23 @@ namespace detail {
 
         /// A ring of s workers gets s/k turns for every turn of a cell, and goes on where it was: its holders are always the
         /// next k, so that they are as even among themselves as with the others.
-        void add_turns(lap& out) const
+        void add_sequence(deal_order& out) const
         {
             const std::size_t common = std::gcd(n_, k_), windows = ring_ / common;
             const std::size_t rounds = ring_ == 0 ? 1 : k_ / common;
             for (std::size_t round = 0; round < rounds; ++round)
                 for (std::size_t d = 0; d < divisions_; ++d) {
-                    out.passes.push_back(out.turns.size());
+                    out.rounds.push_back(out.sequence.size());
                     const std::size_t first = d * (full_ + windows);
                     for (std::size_t cell = 0; cell < full_; ++cell)
-                        out.turns.push_back(static_cast<std::uint32_t>(first + cell));
+                        out.sequence.push_back(static_cast<std::uint32_t>(first + cell));
                     for (std::size_t turn = round * ring_ / k_; turn < (round + 1) * ring_ / k_; ++turn)
-                        out.turns.push_back(static_cast<std::uint32_t>(first + full_ + turn * k_ % ring_ / common));
+                        out.sequence.push_back(static_cast<std::uint32_t>(first + full_ + turn * k_ % ring_ / common));
                 }
-            out.passes.push_back(out.turns.size());
+            out.rounds.push_back(out.sequence.size());
         }
 
-        void add_sets(lap& out) const
+        void add_sets(deal_order& out) const
         {
             const std::size_t common = std::gcd(n_, k_);
             std::vector<int> ranks(k_);
@@ -171,15 +171,15 @@ namespace detail {
         /// A place in a cell is spare if its worker is connected to that cell in another way too. Exchanging the worker of a
         /// spare place with anyone of another part joins the two parts, and all other spare places stay spare. They run out
         /// only where the cells that are dealt to are too few to connect everything, U(k−1) < N−1.
-        void connect(const lap& turns, std::uint64_t units, portable_random& random)
+        void connect(const deal_order& order, std::uint64_t units, portable_random& random)
         {
             const std::size_t common = std::gcd(n_, k_), windows = ring_ / common, cells = full_ + 1;
             // Places that hold something, by division and cell; the ring is one cell, of which one turn fills the first k
             // places and two fill all.
             std::vector<std::size_t> used(divisions_ * cells, 0);
-            const std::size_t dealt = static_cast<std::size_t>(std::min<std::uint64_t>(units, turns.turns.size()));
+            const std::size_t dealt = static_cast<std::size_t>(std::min<std::uint64_t>(units, order.sequence.size()));
             for (std::size_t i = 0; i < dealt; ++i) {
-                const std::size_t d = turns.turns[i] / (full_ + windows), set = turns.turns[i] % (full_ + windows);
+                const std::size_t d = order.sequence[i] / (full_ + windows), set = order.sequence[i] % (full_ + windows);
                 auto& places = used[d * cells + std::min(set, full_)];
                 places = set < full_ ? k_ : places == 0 ? k_ : ring_;
             }
@@ -246,8 +246,8 @@ namespace detail {
         std::vector<std::vector<std::uint32_t>> order_; ///< by division: positions in `workers_`
     };
 
-    /// The lap of the design `cyclic` for that many units in all.
-    [[nodiscard]] inline lap cyclic_lap(const std::vector<int>& workers, int holders, std::uint64_t units)
+    /// The deal order of the design `cyclic` for that many units in all.
+    [[nodiscard]] inline deal_order cyclic_order(const std::vector<int>& workers, int holders, std::uint64_t units)
     {
         const std::size_t n = workers.size(), k = static_cast<std::size_t>(holders), common = std::gcd(n, k);
         std::vector<std::size_t> starts;
@@ -264,41 +264,41 @@ namespace detail {
         } else
             for (std::size_t j = 0; j < all; ++j)
                 starts.push_back((j * k + (j * k >= n && apart ? k / 2 : 0)) % n);
-        lap out;
+        deal_order out;
         std::vector<int> ranks(k);
         for (std::size_t j = 0; j < starts.size(); ++j) {
             if (j % (n / k) == 0)
-                out.passes.push_back(j);
+                out.rounds.push_back(j);
             for (std::size_t i = 0; i < k; ++i)
                 ranks[i] = workers[(starts[j] + i) % n];
-            out.turns.push_back(static_cast<std::uint32_t>(j));
+            out.sequence.push_back(static_cast<std::uint32_t>(j));
             out.sets.emplace_back(ranks);
         }
-        out.passes.push_back(out.turns.size());
+        out.rounds.push_back(out.sequence.size());
         return out;
     }
 
-    /// The lap of a bounded design, for that many units in all.
-    [[nodiscard]] inline lap make_lap(
+    /// The deal order of a bounded design, for that many units in all.
+    [[nodiscard]] inline deal_order make_deal_order(
         holder_design design, const std::vector<int>& workers, int k, int divisions, std::uint64_t units, portable_random& random)
     {
-        return design == holder_design::cyclic ? cyclic_lap(workers, k, units)
+        return design == holder_design::cyclic ? cyclic_order(workers, k, units)
                                                : cell_design(workers, k, divisions).make(units, random);
     }
 
     /// For units of different cost, the set of each: the heaviest go first, and in every pass the heavier of its units to
     /// the less loaded sets. Loads then differ by little more than the heaviest unit.
-    [[nodiscard]] inline std::vector<std::uint32_t> deal_by_cost(const lap& l, const std::vector<double>& costs, int world)
+    [[nodiscard]] inline std::vector<std::uint32_t> deal_by_cost(const deal_order& l, const std::vector<double>& costs, int world)
     {
         std::vector<std::size_t> order(costs.size());
         std::iota(order.begin(), order.end(), std::size_t {0});
         std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return costs[a] > costs[b]; });
         std::vector<double> load(static_cast<std::size_t>(world), 0.0);
         std::vector<std::uint32_t> out(costs.size());
-        for (std::size_t next = 0, pass = 0; next < order.size(); pass = (pass + 1) % (l.passes.size() - 1)) {
-            const std::size_t turns = std::min(l.passes[pass + 1] - l.passes[pass], order.size() - next);
+        for (std::size_t next = 0, round = 0; next < order.size(); round = (round + 1) % (l.rounds.size() - 1)) {
+            const std::size_t turns = std::min(l.rounds[round + 1] - l.rounds[round], order.size() - next);
             std::vector<std::pair<double, std::uint32_t>> sets; // load before the pass
-            for (const auto set : std::span(l.turns).subspan(l.passes[pass], turns)) {
+            for (const auto set : std::span(l.sequence).subspan(l.rounds[round], turns)) {
                 double held = 0;
                 for (const int rank : l.sets[set].ranks())
                     held += load[static_cast<std::size_t>(rank)];

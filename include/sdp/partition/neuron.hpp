@@ -158,7 +158,7 @@ namespace detail {
 
         void write(assignment& out)
         {
-            std::vector<dealt_lap> laps;
+            std::vector<dealt_order> orders;
             for (std::uint32_t t = 0; t < tables_.size(); ++t) {
                 std::uint64_t units = 0;
                 for (auto& k : tables_[t].kinds) { // side by side, so that few units of several kinds reach different sets
@@ -166,13 +166,13 @@ namespace detail {
                     units += k.units;
                 }
                 const auto workers = candidates_[t].ranks();
-                auto& l = laps.emplace_back(
-                    dealt_lap {make_lap(policy_.design, workers, tables_[t].holders, policy_.divisions, units, random_), {}});
+                auto& l = orders.emplace_back(dealt_order {
+                    make_deal_order(policy_.design, workers, tables_[t].holders, policy_.divisions, units, random_), {}});
                 for (const auto& set : l.sets.sets)
                     l.numbers.push_back(out.add_holders(set));
             }
             for (const auto& g : groups_)
-                write_group(out, g, laps[g.table]);
+                write_group(out, g, orders[g.table]);
         }
 
     private:
@@ -191,25 +191,25 @@ namespace detail {
             std::size_t kind;
             std::uint64_t units;
         };
-        struct dealt_lap {
-            lap sets;
+        struct dealt_order {
+            deal_order sets;
             std::vector<std::uint32_t> numbers; ///< by set: its number in the assignment
         };
 
         /// Counts what each set gets; sets get their units side by side.
-        void write_group(assignment& out, const group& g, const dealt_lap& l)
+        void write_group(assignment& out, const group& g, const dealt_order& l)
         {
-            const auto& turns = l.sets.turns;
+            const auto& sequence = l.sets.sequence;
             auto& first = tables_[g.table].kinds[g.kind].next;
             const index_t neurons = model_[g.id].neurons, unit = std::min(policy_.granularity, neurons);
             const bool short_last = neurons % unit != 0; // stays last
             const std::uint64_t whole = g.units - (short_last ? 1 : 0);
             counts_.assign(l.sets.sets.size(), 0);
-            if (const auto laps = whole / turns.size(); laps > 0)
-                for (const auto set : turns)
-                    counts_[set] += laps;
-            for (std::uint64_t i = 0; i < whole % turns.size(); ++i)
-                ++counts_[turns[(first + i) % turns.size()]];
+            if (const auto times = whole / sequence.size(); times > 0)
+                for (const auto set : sequence)
+                    counts_[set] += times;
+            for (std::uint64_t i = 0; i < whole % sequence.size(); ++i)
+                ++counts_[sequence[(first + i) % sequence.size()]];
             std::vector<assignment::unit> units;
             index_t begin = 0;
             for (std::size_t set = 0; set < counts_.size(); ++set)
@@ -219,7 +219,7 @@ namespace detail {
                     begin = end;
                 }
             if (short_last)
-                units.push_back({begin, neurons, l.numbers[turns[(first + whole) % turns.size()]], 1});
+                units.push_back({begin, neurons, l.numbers[sequence[(first + whole) % sequence.size()]], 1});
             out.assign(g.id, std::move(units));
             first += g.units;
         }

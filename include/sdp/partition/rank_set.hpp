@@ -151,7 +151,7 @@ public:
     {
         std::uint64_t out = intervals_.size();
         for (const auto& i : intervals_)
-            out = detail::scattered(
+            out = detail::mix64(
                 out ^ (std::uint64_t {static_cast<std::uint32_t>(i.begin)} << 32) ^ static_cast<std::uint32_t>(i.end));
         return out;
     }

@@ -66,7 +66,7 @@ inline constexpr std::uint32_t tile_elements = 4096;
 /// What is summed to one piece.
 struct sum_group {
     std::uint32_t first_side = 0, sides = 0;
-    std::uint32_t holder_class = 0;
+    std::uint32_t sharing_class = 0;
 };
 
 /// One trainer's elements of a piece.

@@ -218,7 +218,7 @@ template <class T, class W> struct reduce_body {
         using S = typename sum_of<T>::type;
         T* const own = static_cast<T*>(job.tensors[t.tensor]);
         const sum_group group = job.groups[t.group];
-        const class_scale scale = job.scales[group.holder_class];
+        const class_scale scale = job.scales[group.sharing_class];
         const tile_rows rows(job, t);
         for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const std::uint64_t at = rows(i);
@@ -246,7 +246,7 @@ template <class T, class W> struct tensor_sum_body {
     {
         using S = typename sum_of<T>::type;
         const sum_group group = job.groups[t.group];
-        const class_scale scale = job.scales[group.holder_class];
+        const class_scale scale = job.scales[group.sharing_class];
         for_each_share<T>(job, t, thread, threads, [&]<int width>(std::uint32_t i) {
             const auto x = static_cast<std::uint32_t>(t.packed) + i;
             const auto place = [&](const tensor_side& side) {

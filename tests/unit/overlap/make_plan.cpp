@@ -325,7 +325,7 @@ TEST_CASE("parameters of more than 2^32 elements are planned without overflow, a
                 std::vector<std::pair<std::uint64_t, std::uint64_t>> rows;
                 std::map<std::uint32_t, std::vector<std::uint64_t>> by_owner;
                 for (const auto& piece : plan.pieces) {
-                    auto& shares = by_owner[piece.holder_class];
+                    auto& shares = by_owner[piece.sharing_class];
                     shares.resize(plan.class_of(piece).trainers.size());
                     shares[piece.owner] += plan.size_of(piece);
                     owned += plan.owner_of(piece) == rank ? plan.size_of(piece) : 0;

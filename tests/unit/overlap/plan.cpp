@@ -15,7 +15,7 @@ TEST_CASE("a piece keeps its fields apart up to their largest values")
     piece.rows = 0xFFFFFFFF;
     piece.stride = 1;
     piece.pattern = 1;
-    piece.holder_class = 2;
+    piece.sharing_class = 2;
     CHECK((piece.start == 1'099'511'627'775));
     CHECK((piece.owner == 65'535));
     CHECK((piece.slab == 0));
@@ -40,7 +40,7 @@ TEST_CASE("a class is dealt to its trainers in shares that differ by at most one
 {
     for (std::uint64_t total = 0; total < 60; ++total)
         for (int k = 1; k < 9; ++k) {
-            sdp::holder_class c;
+            sdp::sharing_class c;
             c.elements = total;
             std::vector<std::uint64_t> dealt(static_cast<std::size_t>(k), 0);
             for (std::uint64_t i = 0; i < total; ++i)
@@ -59,7 +59,7 @@ TEST_CASE("a plan finds the pieces of a parameter, their class and their owner")
     plan.classes[1].trainers = {2, 5, 7};
     plan.pieces.resize(3);
     for (std::uint32_t i = 0; i < 3; ++i) {
-        plan.pieces[i].holder_class = i == 0 ? 0 : 1;
+        plan.pieces[i].sharing_class = i == 0 ? 0 : 1;
         plan.pieces[i].owner = i & 0xFFFF;
         plan.pieces[i].pattern = i;
         plan.pieces[i].rows = i + 1;

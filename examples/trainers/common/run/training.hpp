@@ -108,9 +108,9 @@ public:
         if (device_is_shared() && net_.world() > 1)
             mine_.activation_peak = mine_.peak = mine_.gradients_at_peak = 0; // of the device, not of a worker
         mine_.rank = static_cast<std::uint64_t>(net_.rank());
-        mine_.bytes_sent_formula = formula(o, work_.what->model(), net_.holders(), net_.rank(), o.masking);
+        mine_.bytes_sent_formula = formula(o, work_.what->model(), net_.assignment(), net_.rank(), o.masking);
         out_.workers = gather(net_, mine_);
-        describe(work_, net_.holders(), net_.world(), out_);
+        describe(work_, net_.assignment(), net_.world(), out_);
         return std::move(out_);
     }
 
@@ -131,7 +131,7 @@ private:
     {
         if (work_.what->statistics() == nullptr)
             return nullptr;
-        statistics_.emplace(*work_.what, net_.holders(), chosen_masking {work_.o.masking}, comm);
+        statistics_.emplace(*work_.what, net_.assignment(), chosen_masking {work_.o.masking}, comm);
         return &statistics_->subnetwork();
     }
 

@@ -23,9 +23,9 @@ inline constexpr exchange_tag layout_tag = max_exchange_tag - 3;
 inline constexpr exchange_tag first_control_tag = layout_tag;
 
 /// Keeps its lists of messages between calls, so that a step allocates nothing.
-template <communicator C> class control_star {
+template <communicator C> class root_collectives {
 public:
-    control_star(C& comm, std::chrono::milliseconds limit)
+    root_collectives(C& comm, std::chrono::milliseconds limit)
         : comm_(&comm)
         , limit_(limit)
     {
@@ -92,7 +92,7 @@ private:
 };
 
 /// Bytes that this rank sends in a gather to and a broadcast from rank 0.
-[[nodiscard]] inline std::uint64_t star_bytes(int rank, int world, std::size_t up, std::size_t down) noexcept
+[[nodiscard]] inline std::uint64_t root_collective_bytes(int rank, int world, std::size_t up, std::size_t down) noexcept
 {
     return rank == 0 ? static_cast<std::uint64_t>(world - 1) * down : up;
 }

@@ -16,16 +16,16 @@
 namespace sdp::detail {
 
 /// How those who work on the buckets get at elements.
-struct store_rules {
+struct buffer_rules {
     bool in_tensors = false; ///< owners work in the trainers' tensors where runs are long
     bool pack_own = true; ///< where runs are short, elements are packed also for their owner
 };
 
-class bucket_store {
+class bucket_buffers {
 public:
     /// @param routes by class
-    bucket_store(overlap_plan&& plan, std::vector<bucket>&& buckets, std::vector<route> routes, const bound_tensors& tensors,
-        const synchronizer_options& options, const store_rules& rules)
+    bucket_buffers(overlap_plan&& plan, std::vector<bucket>&& buckets, std::vector<route_kind> routes,
+        const bound_tensors& tensors, const synchronizer_options& options, const buffer_rules& rules)
         : plan_(std::move(plan))
         , peers_(plan_)
         , tensors_(&tensors)
@@ -54,8 +54,8 @@ public:
         }
     }
     // Peers know where the plan is.
-    bucket_store(const bucket_store&) = delete;
-    bucket_store& operator=(const bucket_store&) = delete;
+    bucket_buffers(const bucket_buffers&) = delete;
+    bucket_buffers& operator=(const bucket_buffers&) = delete;
 
     /// Gets the buffers, once: `allocate(bytes)` names some memory that stays.
     template <class Allocate> void allocate(Allocate allocate)
@@ -67,7 +67,7 @@ public:
     [[nodiscard]] const overlap_plan& plan() const noexcept { return plan_; }
     [[nodiscard]] const peer_table& peers() const noexcept { return peers_; }
     [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buckets_; }
-    [[nodiscard]] std::span<const route> routes() const noexcept { return routes_; } ///< by class
+    [[nodiscard]] std::span<const route_kind> routes() const noexcept { return routes_; } ///< by class
     [[nodiscard]] const bound_tensors& tensors() const noexcept { return *tensors_; }
     [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
     /// Buckets that may be under way at once.
@@ -128,7 +128,7 @@ private:
     peer_table peers_;
     const bound_tensors* tensors_;
     synchronizer_options options_;
-    std::vector<route> routes_; ///< by class
+    std::vector<route_kind> routes_; ///< by class
     std::vector<bool> interleaved_, exposed_in_place_, sent_in_place_; ///< by parameter
     std::vector<bucket> buckets_;
     std::vector<std::size_t> sizes_; ///< of the buffers

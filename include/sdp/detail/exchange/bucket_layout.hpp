@@ -145,7 +145,7 @@ private:
 
 /// What decides how a bucket is laid out.
 struct layout_rules {
-    std::span<const route> routes; ///< by class
+    std::span<const route_kind> routes; ///< by class
     const std::vector<bool>& interleaved; ///< by parameter: whether elements are packed also for their owner
     bool in_tensors = false; ///< owners work in the trainers' tensors where they are not interleaved
     bool send_in_place = false; ///< sections that are one stretch of a gradient are sent from there
@@ -164,20 +164,20 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
         bool trains = false;
         for (const auto& piece : plan.of(p)) {
             const auto& c = plan.class_of(piece);
-            const auto& m = peers.classes[piece.holder_class];
+            const auto& m = peers.classes[piece.sharing_class];
             const auto size = static_cast<std::size_t>(plan.size_of(piece));
             const auto owner = m.trainers[piece.owner];
-            const auto way = rules.routes[piece.holder_class];
+            const auto route = rules.routes[piece.sharing_class];
             const auto stretch = rules.send_in_place && !rules.interleaved[p] ? stretch_of(plan, p, piece) : std::nullopt;
             trains = trains || c.position >= 0;
-            switch (way) {
-            case route::swap: {
+            switch (route) {
+            case route_kind::swap: {
                 const auto peer = m.trainers[c.position == 0 ? 1 : 0];
                 b.peers[peer].swapped += size;
                 sent[peer].add(stretch);
                 break;
             }
-            case route::two_sided:
+            case route_kind::two_sided:
                 if (owner == self && rules.interleaved[p])
                     b.kept += size;
                 for (const auto peer : m.trainers)
@@ -190,7 +190,7 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
                     sent[owner].add(stretch);
                 }
                 break;
-            case route::memory:
+            case route_kind::memory:
                 if (owner == self && rules.interleaved[p])
                     b.kept += size;
                 for (const auto peer : m.trainers)
@@ -205,11 +205,11 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
                         exposed_elements[owner] += size;
                 }
                 break;
-            case route::native:
+            case route_kind::native:
                 b.native += size;
                 break;
-            case route::none:
-            case route::local:
+            case route_kind::none:
+            case route_kind::local:
                 break;
             }
             if (owner != self) {

@@ -14,7 +14,7 @@
 namespace sdp::detail {
 
 /// Lies in memory that peers reach, and is open when it is all zeros.
-class peer_gate {
+class lifetime_gate {
 public:
     /// Says that somebody is at work behind it. False if it is closed; then nothing was said.
     [[nodiscard]] bool enter() noexcept

@@ -44,17 +44,17 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
     const overlap_plan& plan, std::span<const tensor_view> gradients)
 {
     double sum = 0;
-    std::size_t culprit = gradients.size();
+    std::size_t nonfinite_parameter = gradients.size();
     for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
         with_element_type(gradients[p].type, [&]<class T>(T) {
             for_each_square_sum(plan, piece, local_tensor<T>(gradients[p]), [&](double part) {
-                if (!std::isfinite(part) && culprit == gradients.size())
-                    culprit = p;
+                if (!std::isfinite(part) && nonfinite_parameter == gradients.size())
+                    nonfinite_parameter = p;
                 sum += part;
             });
         });
     });
-    return {sum, culprit};
+    return {sum, nonfinite_parameter};
 }
 
 enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
@@ -77,14 +77,15 @@ inline void check_shard(const overlap_plan& plan, const model& m, const tensor_v
 }
 
 /// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
-template <class TensorOf> void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy way, TensorOf tensor_of)
+template <class TensorOf>
+void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy direction, TensorOf tensor_of)
 {
     with_storage_type(shard.type, [&]<class T>(T) {
         T* at = static_cast<T*>(shard.data);
         for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
             const tensor_view view = tensor_of(parameter_id(p), piece.slab);
             const local_tensor<T> local(view);
-            if (way == shard_copy::to_tensors)
+            if (direction == shard_copy::to_tensors)
                 local.scatter(plan, piece, at);
             else
                 local.gather(plan, piece, at);

@@ -16,7 +16,7 @@
 namespace sdp::detail {
 
 /// What is done with a class's gradients.
-enum class route : std::uint8_t {
+enum class route_kind : std::uint8_t {
     none, ///< this worker does not train it
     local, ///< it is the only trainer
     swap, ///< two trainers send each other everything and both sum: one round
@@ -64,7 +64,7 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
 
 /// Whether the trainers of a class had better meet in memory, if they can. All of them come to the same answer: the elements of a
 /// class are counted over the whole model.
-[[nodiscard]] inline bool memory_is_faster(const holder_class& c, route messages, const route_costs& costs)
+[[nodiscard]] inline bool memory_is_faster(const sharing_class& c, route_kind messages, const route_costs& costs)
 {
     constexpr double element = 4; // bytes; of f64 both sides take twice as long
     const auto k = static_cast<double>(c.trainers.size());
@@ -73,35 +73,35 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
         return rounds * cost.round_us + moved * cost.byte_ns * 1e-3;
     };
     const double by_messages
-        = messages == route::swap ? time(costs.messages, 1, bytes) : time(costs.messages, 2, 2 * (k - 1) / k * bytes);
+        = messages == route_kind::swap ? time(costs.messages, 1, bytes) : time(costs.messages, 2, 2 * (k - 1) / k * bytes);
     return time(costs.memory, 2, 2 * bytes) <= by_messages;
 }
 
 /// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are, how many
 /// elements they share, and options that are the same everywhere.
 template <communicator C>
-[[nodiscard]] std::vector<route> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
+[[nodiscard]] std::vector<route_kind> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {
     const bool memory = may_share_memory(plan, comm, options);
-    const auto choose = [&](const holder_class& c) {
+    const auto choose = [&](const sharing_class& c) {
         const std::size_t k = c.trainers.size();
         if (c.position < 0)
-            return route::none;
+            return route_kind::none;
         if (k == 1)
-            return route::local;
+            return route_kind::local;
         if constexpr (native_all_reduce<C> || stream_all_reduce<C>)
             if (options.route == route_choice::native && static_cast<int>(k) == plan.world)
-                return route::native;
-        const route messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided
-            ? route::swap
-            : route::two_sided;
+                return route_kind::native;
+        const route_kind messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided
+            ? route_kind::swap
+            : route_kind::two_sided;
         if constexpr (peer_memory<C>)
             if (memory && (options.route == route_choice::memory || memory_is_faster(c, messages, options.costs))
                 && std::ranges::all_of(c.trainers, [&](int rank) { return comm.reaches(rank); }))
-                return route::memory;
+                return route_kind::memory;
         return messages;
     };
-    std::vector<route> out;
+    std::vector<route_kind> out;
     for (const auto& c : plan.classes)
         out.push_back(choose(c));
     return out;
@@ -109,22 +109,25 @@ template <communicator C>
 
 /// What goes which way, for people. `memory_route` is what the communicator calls its peer memory.
 [[nodiscard]] inline std::vector<route_use> list_routes(
-    const overlap_plan& plan, std::span<const route> routes, std::string_view memory_route)
+    const overlap_plan& plan, std::span<const route_kind> routes, std::string_view memory_route)
 {
-    const auto name_of = [&](route way) -> std::string_view {
-        return way == route::memory ? memory_route : way == route::swap ? "swap" : way == route::native ? "native" : "two-sided";
+    const auto name_of = [&](route_kind route) -> std::string_view {
+        return route == route_kind::memory ? memory_route
+            : route == route_kind::swap    ? "swap"
+            : route == route_kind::native  ? "native"
+                                           : "two-sided";
     };
     std::vector<route_use> out;
-    const auto use_of = [&](route way) -> route_use& {
-        const auto at = std::ranges::find(out, name_of(way), &route_use::route);
-        return at != out.end() ? *at : *out.insert(out.end(), {name_of(way), 0, 0});
+    const auto use_of = [&](route_kind route) -> route_use& {
+        const auto at = std::ranges::find(out, name_of(route), &route_use::route);
+        return at != out.end() ? *at : *out.insert(out.end(), {name_of(route), 0, 0});
     };
     for (const auto& piece : plan.pieces)
-        if (const auto way = routes[piece.holder_class]; way > route::local)
-            use_of(way).elements += plan.size_of(piece);
-    for (const auto way : routes)
-        if (way > route::local)
-            ++use_of(way).holder_sets;
+        if (const auto route = routes[piece.sharing_class]; route > route_kind::local)
+            use_of(route).elements += plan.size_of(piece);
+    for (const auto route : routes)
+        if (route > route_kind::local)
+            ++use_of(route).holder_sets;
     return out;
 }
 

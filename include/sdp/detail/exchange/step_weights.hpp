@@ -66,17 +66,17 @@ public:
 
     [[nodiscard]] bool weighted() const noexcept { return !weights_.empty(); }
     /// 0 where nobody counts.
-    [[nodiscard]] double divisor(std::uint32_t holder_class) const noexcept { return divisors_[holder_class]; }
+    [[nodiscard]] double divisor(std::uint32_t sharing_class) const noexcept { return divisors_[sharing_class]; }
     /// What the ranks' weights are multiplied by.
-    [[nodiscard]] double scale(std::uint32_t holder_class) const noexcept { return scales_[holder_class]; }
-    [[nodiscard]] double weight(int rank, std::uint32_t holder_class) const noexcept
+    [[nodiscard]] double scale(std::uint32_t sharing_class) const noexcept { return scales_[sharing_class]; }
+    [[nodiscard]] double weight(int rank, std::uint32_t sharing_class) const noexcept
     {
-        return weights_.empty() ? 1.0 : weights_[static_cast<std::size_t>(rank)] * scales_[holder_class];
+        return weights_.empty() ? 1.0 : weights_[static_cast<std::size_t>(rank)] * scales_[sharing_class];
     }
     /// Whether the mean over a class with one trainer is that trainer's gradient, as it is.
-    [[nodiscard]] bool is_mean_of_one(std::uint32_t holder_class) const noexcept
+    [[nodiscard]] bool is_mean_of_one(std::uint32_t sharing_class) const noexcept
     {
-        return over_ == normalizer::holders && divisors_[holder_class] > 0;
+        return over_ == normalizer::holders && divisors_[sharing_class] > 0;
     }
 
 private:

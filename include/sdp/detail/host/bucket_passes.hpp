@@ -18,9 +18,9 @@
 
 namespace sdp::detail {
 
-class bucket_work {
+class bucket_passes {
 public:
-    explicit bucket_work(bucket_store& store)
+    explicit bucket_passes(bucket_buffers& store)
         : store_(&store)
         , plan_(&store.plan())
         , weights_(store.plan(), store.options().normalizer)
@@ -35,7 +35,7 @@ public:
     }
 
     /// Where this worker's part in the memory route is described; before the first step, and not at all if it has none.
-    void meet_in(segment_map& map) noexcept { map_ = &map; }
+    void meet_in(segment_layout& layout) noexcept { layout_ = &layout; }
 
     /// Makes ready for a step. `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
     void begin_step(std::span<const double> weights) { weights_.begin(weights); }
@@ -90,7 +90,7 @@ private:
     }
     [[nodiscard]] std::uint32_t other_trainer(const overlap_piece& piece) const noexcept
     {
-        return store_->peers().classes[piece.holder_class].trainers[plan_->class_of(piece).position == 0 ? 1 : 0];
+        return store_->peers().classes[piece.sharing_class].trainers[plan_->class_of(piece).position == 0 ? 1 : 0];
     }
 
     /// Fills `places_` with where each piece of a parameter is packed, or null, going on from `cursors_`.
@@ -99,25 +99,25 @@ private:
         const auto& bucket = store_->buckets()[b];
         std::size_t i = 0;
         for (const auto& piece : plan_->of(p)) {
-            const auto way = store_->routes()[piece.holder_class];
-            const auto owner = store_->peers().classes[piece.holder_class].trainers[piece.owner];
+            const auto route = store_->routes()[piece.sharing_class];
+            const auto owner = store_->peers().classes[piece.sharing_class].trainers[piece.owner];
             const auto size = static_cast<std::size_t>(plan_->size_of(piece));
             W* place = nullptr;
-            if (way == route::swap) {
+            if (route == route_kind::swap) {
                 const auto peer = other_trainer(piece);
                 const auto& share = bucket.peers[peer];
                 if (!share.sent_from)
                     place = elements<W>(b, share.send_at) + share.to_owner
                         + std::exchange(cursors_[peer].swap_out, cursors_[peer].swap_out + size);
-            } else if (way == route::native) {
+            } else if (route == route_kind::native) {
                 place = elements<W>(b, bucket.native_at) + std::exchange(native, native + size);
-            } else if (way == route::two_sided || way == route::memory) {
+            } else if (route == route_kind::two_sided || route == route_kind::memory) {
                 if (owner == peer_table::self) {
                     if (store_->is_interleaved(p))
                         place = elements<W>(b, bucket.kept_at) + std::exchange(kept, kept + size);
-                } else if (way == route::memory) {
+                } else if (route == route_kind::memory) {
                     if (!store_->is_exposed_in_place(p))
-                        place = reinterpret_cast<W*>(map_->section(b, bucket.peers[owner]))
+                        place = reinterpret_cast<W*>(layout_->section(b, bucket.peers[owner]))
                             + std::exchange(cursors_[owner].exposed, cursors_[owner].exposed + size);
                 } else if (!bucket.peers[owner].sent_from) {
                     place = elements<W>(b, bucket.peers[owner].send_at)
@@ -145,8 +145,8 @@ private:
         for_each_trained<W>(b, [&](std::size_t p) {
             const auto& gradient = store_->tensors().gradients()[p];
             packer_.gather<T, W>(*plan_, p, gradient, places_);
-            if (map_ != nullptr)
-                map_->place(p, store_->is_exposed_in_place(p) ? gradient : tensor_view {});
+            if (layout_ != nullptr)
+                layout_->place(p, store_->is_exposed_in_place(p) ? gradient : tensor_view {});
             if (store_->buckets()[b].native > 0 && weights_.weighted())
                 weigh<T>(p);
         });
@@ -158,9 +158,9 @@ private:
         std::size_t i = 0;
         for (const auto& piece : plan_->of(p)) {
             auto* const place = static_cast<T*>(places_[i++]);
-            if (store_->routes()[piece.holder_class] != route::native)
+            if (store_->routes()[piece.sharing_class] != route_kind::native)
                 continue;
-            const auto weight = static_cast<T>(weights_.weight(plan_->rank, piece.holder_class));
+            const auto weight = static_cast<T>(weights_.weight(plan_->rank, piece.sharing_class));
             for_each_index(static_cast<std::size_t>(plan_->size_of(piece)),
                 [=](std::size_t e) { place[e] = weight == 0 ? T(0) : place[e] * weight; });
         }
@@ -172,15 +172,15 @@ private:
             std::size_t i = 0;
             for (const auto& piece : plan_->of(p)) {
                 auto& place = places_[i++];
-                const auto way = store_->routes()[piece.holder_class];
+                const auto route = store_->routes()[piece.sharing_class];
                 const bool mine = plan_->owner_of(piece) == plan_->rank;
-                if (way == route::native) {
-                    const auto divisor = static_cast<T>(weights_.divisor(piece.holder_class));
+                if (route == route_kind::native) {
+                    const auto divisor = static_cast<T>(weights_.divisor(piece.sharing_class));
                     auto* const sum = static_cast<T*>(place);
                     for_each_index(static_cast<std::size_t>(plan_->size_of(piece)),
                         [=](std::size_t e) { sum[e] = divisor == 0 ? T(0) : sum[e] / divisor; });
-                } else if ((way == route::swap && !store_->is_interleaved(p))
-                    || (!mine && way != route::swap && store_->values_to_trainers())) {
+                } else if ((route == route_kind::swap && !store_->is_interleaved(p))
+                    || (!mine && route != route_kind::swap && store_->values_to_trainers())) {
                     place = nullptr; // in the tensor already, or nobody sends it
                 }
             }
@@ -197,21 +197,21 @@ private:
                     if (store_->buckets()[b].peers[i].read > 0)
                         f(i);
         };
-        for_each_source([&](std::uint32_t i) { w.sections[i] = reinterpret_cast<W*>(map_->section_of(i, b)); });
+        for_each_source([&](std::uint32_t i) { w.sections[i] = reinterpret_cast<W*>(layout_->section_of(i, b)); });
         for_each_trained<W>(b, [&](std::size_t p) {
             const local_tensor<T> own(store_->tensors().gradients()[p]);
-            for_each_source([&](std::uint32_t i) { map_->locate<T, W>(i, p, w.sections[i], w.sources[i]); });
+            for_each_source([&](std::uint32_t i) { layout_->locate<T, W>(i, p, w.sections[i], w.sources[i]); });
             std::size_t number = 0;
             for (const auto& piece : plan_->of(p)) {
                 auto* const place = static_cast<W*>(places_[number++]);
-                const auto way = store_->routes()[piece.holder_class];
+                const auto route = store_->routes()[piece.sharing_class];
                 const bool mine = plan_->owner_of(piece) == plan_->rank;
-                if (way == route::none || way == route::native || (way == route::memory) != through_memory
-                    || (!mine && way != route::swap))
+                if (route == route_kind::none || route == route_kind::native || (route == route_kind::memory) != through_memory
+                    || (!mine && route != route_kind::swap))
                     continue;
-                if (way == route::local && weights_.is_mean_of_one(piece.holder_class))
+                if (route == route_kind::local && weights_.is_mean_of_one(piece.sharing_class))
                     continue; // also when weighted
-                sum(w, b, piece, own, way == route::swap && !store_->is_interleaved(p) ? nullptr : place);
+                sum(w, b, piece, own, route == route_kind::swap && !store_->is_interleaved(p) ? nullptr : place);
             }
         });
     }
@@ -221,20 +221,20 @@ private:
     void sum(workspace<T, W>& w, std::size_t b, const overlap_piece& piece, const local_tensor<T>& own, W* place)
     {
         const auto& c = plan_->class_of(piece);
-        const auto way = store_->routes()[piece.holder_class];
+        const auto route = store_->routes()[piece.sharing_class];
         const auto size = static_cast<std::size_t>(plan_->size_of(piece));
         piece_stream in(plan_arrays(*plan_), piece), out = in;
         w.sides.clear();
         for (std::size_t t = 0; t < c.trainers.size(); ++t) {
-            const auto peer = store_->peers().classes[piece.holder_class].trainers[t];
+            const auto peer = store_->peers().classes[piece.sharing_class].trainers[t];
             auto& s = w.sides.emplace_back();
-            s.weight = static_cast<T>(weights_.weight(c.trainers[t], piece.holder_class));
+            s.weight = static_cast<T>(weights_.weight(c.trainers[t], piece.sharing_class));
             if (peer == peer_table::self) {
                 s.packed = place;
                 s.tensor = &own;
                 s.in = &in;
                 s.out = &out;
-            } else if (way == route::memory) {
+            } else if (route == route_kind::memory) {
                 auto& source = w.sources[peer];
                 s.written = !store_->values_to_trainers();
                 s.packed = source.packed;
@@ -246,18 +246,18 @@ private:
             } else {
                 const auto& share = store_->buckets()[b].peers[peer];
                 auto& done = cursors_[peer];
-                s.written = way == route::two_sided && !store_->values_to_trainers() && !share.returned_from;
+                s.written = route == route_kind::two_sided && !store_->values_to_trainers() && !share.returned_from;
                 s.packed = elements<W>(b, share.receive_at)
-                    + (way == route::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
-                                          : std::exchange(done.from_trainer, done.from_trainer + size));
+                    + (route == route_kind::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
+                                                 : std::exchange(done.from_trainer, done.from_trainer + size));
             }
         }
-        w.reduce(w.sides, size, weights_.weighted(), static_cast<T>(weights_.divisor(piece.holder_class)));
+        w.reduce(w.sides, size, weights_.weighted(), static_cast<T>(weights_.divisor(piece.sharing_class)));
     }
 
-    bucket_store* store_;
+    bucket_buffers* store_;
     const overlap_plan* plan_;
-    segment_map* map_ = nullptr;
+    segment_layout* layout_ = nullptr;
     step_weights weights_;
     // Kept between calls so that a step allocates nothing.
     std::vector<cursor> cursors_;

@@ -24,7 +24,7 @@ namespace sdp::detail {
 enum class phase : unsigned char { idle, packed, reducing, publishing };
 
 /// What a communicator cannot do.
-struct no_way {
+struct absent_route {
     static void launch(std::size_t) noexcept { }
     static void push(std::size_t) noexcept { }
     static void reduce(std::size_t) noexcept { }

@@ -3,7 +3,7 @@
 /// @file
 /// @brief Runs buckets through their phases: pack, reduce, publish, unpack; and values to who needs them.
 ///
-/// Knows the communicator and what goes when, but nothing of elements, which are `bucket_work`'s, nor of what the host may do
+/// Knows the communicator and what goes when, but nothing of elements, which are `bucket_passes`'s, nor of what the host may do
 /// when, which is the synchronizer's. After the first step it allocates nothing.
 ///
 /// A bucket may go several ways at once: some classes in messages, some through memory, some through the transport's own
@@ -23,7 +23,7 @@
 
 namespace sdp::detail {
 
-template <communicator C> class exchange_engine {
+template <communicator C> class host_engine {
 public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
@@ -36,16 +36,16 @@ public:
 
     /// Collective where workers reach each other's memory.
     /// @param gradient_bytes by parameter; with `shared_gradients`, what there has to be room for
-    exchange_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
+    host_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t> gradient_bytes)
         : comm_(std::move(comm))
         , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, options), tensors, options,
               {in_tensors<C>(options), true})
-        , work_(store_)
+        , passes_(store_)
         , round_(comm_, store_.peers(), sent_)
-        , memory_(comm_, store_, work_, sent_, wait_for(options), options,
+        , memory_(comm_, store_, passes_, sent_, wait_for(options), options,
               options.shared_gradients ? gradient_bytes : std::span<const std::size_t> {})
-        , messages_(store_, work_, round_, wait_for(options))
+        , messages_(store_, passes_, round_, wait_for(options))
         , native_(comm_, store_, sent_, wait_for(options))
         , values_(store_, round_, wait_for(options))
         , open_(store_.buckets().size(), false)
@@ -88,7 +88,7 @@ public:
     {
         launched_ = oldest_ = 0;
         memory_.begin_step();
-        work_.begin_step(weights);
+        passes_.begin_step(weights);
     }
 
     /// Starts the next bucket. All ranks start them in the same order.
@@ -98,7 +98,7 @@ public:
             if (launched_ - oldest_ == store_.most_under_way())
                 complete_oldest();
             const std::size_t b = launched_++;
-            work_.pack(b);
+            passes_.pack(b);
             memory_.launch(b);
             native_.launch(b);
             messages_.launch(b);
@@ -154,9 +154,9 @@ public:
     }
 
     /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
-    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    void copy_owned(const tensor_view& shard, shard_copy direction, owned_kind kind)
     {
-        detail::copy_owned(store_.plan(), shard, way, [&](parameter_id id, std::size_t slab) {
+        detail::copy_owned(store_.plan(), shard, direction, [&](parameter_id id, std::size_t slab) {
             return kind == owned_kind::gradients ? store_.tensors().gradient(id) : store_.tensors().value(id, slab);
         });
     }
@@ -203,7 +203,7 @@ private:
     /// Everything that concerns the bucket has happened.
     void close(std::size_t b)
     {
-        work_.unpack(b);
+        passes_.unpack(b);
         open_[b] = false;
     }
 
@@ -211,12 +211,12 @@ private:
     std::vector<std::unique_ptr<std::byte[]>> own_gradients_; ///< by parameter, if there is no memory that peers reach
     traffic sent_;
     std::list<std::vector<std::byte>> buffers_;
-    bucket_store store_;
-    bucket_work work_;
+    bucket_buffers store_;
+    bucket_passes passes_;
     message_round<C> round_;
-    memory_way<C> memory_;
-    message_way<C> messages_; ///< after the memory that messages may be sent from
-    native_way<C> native_;
+    memory_route<C> memory_;
+    message_route<C> messages_; ///< after the memory that messages may be sent from
+    native_route<C> native_;
     value_exchange<C> values_;
     std::vector<bool> open_; ///< by bucket: launched and not unpacked
     std::size_t launched_ = 0, oldest_ = 0;

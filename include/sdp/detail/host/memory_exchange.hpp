@@ -5,7 +5,7 @@
 ///
 /// Where addresses mean the same to all, or gradients lie in the segment, owners work in the tensors themselves, with their
 /// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack. This is who
-/// waits for whom; what lies where is `segment_map`'s.
+/// waits for whom; what lies where is `segment_layout`'s.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/detail/host/segment_layout.hpp>
@@ -23,13 +23,13 @@ template <peer_memory C> class memory_exchange {
 public:
     /// Collective among those who reach each other.
     memory_exchange(C& comm, const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets,
-        std::span<const route> routes, const segment_options& options)
+        std::span<const route_kind> routes, const segment_options& options)
         : peers_(&peers)
         , rank_(plan.rank)
-        , map_(plan, peers, buckets, routes, options)
-        , segment_(comm.share(map_.bytes()))
+        , layout_(plan, peers, buckets, routes, options)
+        , segment_(comm.share(layout_.bytes()))
     {
-        map_.settle(segment_.of(rank_), buckets);
+        layout_.settle(segment_.of(rank_), buckets);
         for (const auto& b : buckets) {
             auto& sources = sources_.emplace_back();
             auto& owners = owners_.emplace_back();
@@ -45,8 +45,8 @@ public:
     memory_exchange& operator=(const memory_exchange&) = delete;
     ~memory_exchange() { retract(); }
 
-    [[nodiscard]] segment_map& map() noexcept { return map_; }
-    [[nodiscard]] const segment_map& map() const noexcept { return map_; }
+    [[nodiscard]] segment_layout& layout() noexcept { return layout_; }
+    [[nodiscard]] const segment_layout& layout() const noexcept { return layout_; }
     [[nodiscard]] bool concerns(std::size_t b) const noexcept { return !sources_[b].empty() || !owners_[b].empty(); }
 
     void begin_step() noexcept { ++step_; }
@@ -54,7 +54,7 @@ public:
     /// From here on the gradients of the bucket belong to their owners.
     void expose(std::size_t b)
     {
-        map_.set_exposed(b, step_);
+        layout_.set_exposed(b, step_);
         unannounced_ = true;
     }
     [[nodiscard]] bool all_exposed(std::size_t b)
@@ -70,7 +70,7 @@ public:
 
     void set_reduced(std::size_t b)
     {
-        map_.set_reduced(b, step_);
+        layout_.set_reduced(b, step_);
         unannounced_ = true;
     }
     [[nodiscard]] bool all_reduced(std::size_t b)
@@ -97,7 +97,7 @@ public:
     void retract() noexcept
     {
         if constexpr (C::one_address_space)
-            map_.gate().close();
+            layout_.gate().close();
     }
 
     /// Keeps a bucket's sources in place while they are worked on. @throws sdp::aborted_error if one is gone
@@ -106,13 +106,17 @@ public:
         // Where peers see only the segment, that stays behind.
         const auto sources
             = C::one_address_space ? std::span<const std::uint32_t>(sources_[b]) : std::span<const std::uint32_t>();
-        return entered_gates(rank_, peers_->ranks, sources, [this](std::uint32_t peer) -> peer_gate& { return map_.gate(peer); });
+        return entered_gates(
+            rank_, peers_->ranks, sources, [this](std::uint32_t peer) -> lifetime_gate& { return layout_.gate(peer); });
     }
 
 private:
-    [[nodiscard]] bool met(std::uint32_t peer) { return map_.knows(peer) || map_.meet(peer, segment_.of(peers_->ranks[peer])); }
-    [[nodiscard]] bool has_exposed(std::uint32_t peer, std::size_t b) { return met(peer) && map_.has_exposed(peer, b, step_); }
-    [[nodiscard]] bool has_reduced(std::uint32_t peer, std::size_t b) { return met(peer) && map_.has_reduced(peer, b, step_); }
+    [[nodiscard]] bool met(std::uint32_t peer)
+    {
+        return layout_.knows(peer) || layout_.meet(peer, segment_.of(peers_->ranks[peer]));
+    }
+    [[nodiscard]] bool has_exposed(std::uint32_t peer, std::size_t b) { return met(peer) && layout_.has_exposed(peer, b, step_); }
+    [[nodiscard]] bool has_reduced(std::uint32_t peer, std::size_t b) { return met(peer) && layout_.has_reduced(peer, b, step_); }
 
     template <class Done> void wait(std::uint32_t peer, Done done, std::chrono::milliseconds limit)
     {
@@ -124,7 +128,7 @@ private:
     const peer_table* peers_;
     int rank_;
     std::vector<std::vector<std::uint32_t>> sources_, owners_; ///< by bucket: peers whose elements I own, who own some of mine
-    segment_map map_;
+    segment_layout layout_;
     decltype(std::declval<C&>().share(std::size_t {})) segment_;
     std::uint64_t step_ = 0;
     bool unannounced_ = false;

@@ -19,10 +19,10 @@
 namespace sdp::detail {
 
 /// Where workers do not reach each other's memory.
-template <communicator C> class memory_way : public no_way {
+template <communicator C> class memory_route : public absent_route {
 public:
-    memory_way(
-        C&, bucket_store&, bucket_work&, traffic&, const bucket_wait&, const synchronizer_options&, std::span<const std::size_t>)
+    memory_route(C&, bucket_buffers&, bucket_passes&, traffic&, const bucket_wait&, const synchronizer_options&,
+        std::span<const std::size_t>)
     {
     }
 
@@ -35,13 +35,13 @@ public:
     [[nodiscard]] static std::byte* gradient(std::size_t) noexcept { return nullptr; }
 };
 
-template <peer_memory C> class memory_way<C> {
+template <peer_memory C> class memory_route<C> {
 public:
     /// Collective among those who reach each other. @param room by parameter, for the gradients themselves; or none
-    memory_way(C& comm, bucket_store& store, bucket_work& work, traffic& sent, const bucket_wait& wait,
+    memory_route(C& comm, bucket_buffers& store, bucket_passes& passes, traffic& sent, const bucket_wait& wait,
         const synchronizer_options& options, std::span<const std::size_t> room)
         : store_(&store)
-        , work_(&work)
+        , passes_(&passes)
         , sent_(&sent)
         , wait_(wait)
         , phases_(store.buckets().size(), phase::idle)
@@ -51,16 +51,16 @@ public:
         memory_.emplace(comm, store.plan(), store.peers(), store.buckets(), store.routes(),
             segment_options {
                 static_cast<std::size_t>(options.buckets_in_flight), in_tensors<C>(options), C::one_address_space, room});
-        work.meet_in(memory_->map());
+        passes.meet_in(memory_->layout());
     }
 
     static constexpr std::string_view name = C::memory_route;
     /// Of the memory that peers reach.
-    [[nodiscard]] std::size_t bytes() const noexcept { return memory_ ? memory_->map().bytes() : 0; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return memory_ ? memory_->layout().bytes() : 0; }
     /// Room in it for the gradient of a parameter, or null.
     [[nodiscard]] std::byte* gradient(std::size_t parameter) const noexcept
     {
-        return memory_ ? memory_->map().gradient(parameter) : nullptr;
+        return memory_ ? memory_->layout().gradient(parameter) : nullptr;
     }
 
     void begin_step() noexcept
@@ -131,14 +131,14 @@ private:
     {
         {
             const auto sources = memory_->hold(b);
-            work_->reduce(b, true);
+            passes_->reduce(b, true);
         }
         memory_->set_reduced(b);
         phases_[b] = phase::publishing;
     }
 
-    bucket_store* store_;
-    bucket_work* work_;
+    bucket_buffers* store_;
+    bucket_passes* passes_;
     traffic* sent_;
     bucket_wait wait_;
     std::optional<memory_exchange<C>> memory_;

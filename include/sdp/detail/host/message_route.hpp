@@ -11,11 +11,11 @@
 
 namespace sdp::detail {
 
-template <communicator C> class message_way {
+template <communicator C> class message_route {
 public:
-    message_way(bucket_store& store, bucket_work& work, message_round<C>& round, const bucket_wait& wait)
+    message_route(bucket_buffers& store, bucket_passes& passes, message_round<C>& round, const bucket_wait& wait)
         : store_(&store)
-        , work_(&work)
+        , passes_(&passes)
         , round_(&round)
         , wait_(wait)
         , states_(store.buckets().size())
@@ -71,7 +71,7 @@ private:
 
     void sum(std::size_t b)
     {
-        work_->reduce(b, false);
+        passes_->reduce(b, false);
         if (store_->values_to_trainers()) {
             states_[b].at = phase::idle;
             return;
@@ -85,8 +85,8 @@ private:
         states_[b].pending = round_->start(b, round_kind::means);
     }
 
-    bucket_store* store_;
-    bucket_work* work_;
+    bucket_buffers* store_;
+    bucket_passes* passes_;
     message_round<C>* round_;
     bucket_wait wait_;
     std::vector<state> states_; ///< by bucket

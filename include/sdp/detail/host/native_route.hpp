@@ -12,14 +12,14 @@
 
 namespace sdp::detail {
 
-template <communicator C> class native_way : public no_way {
+template <communicator C> class native_route : public absent_route {
 public:
-    native_way(C&, bucket_store&, traffic&, const bucket_wait&) { }
+    native_route(C&, bucket_buffers&, traffic&, const bucket_wait&) { }
 };
 
-template <native_all_reduce C> class native_way<C> {
+template <native_all_reduce C> class native_route<C> {
 public:
-    native_way(C& comm, bucket_store& store, traffic& sent, const bucket_wait& wait)
+    native_route(C& comm, bucket_buffers& store, traffic& sent, const bucket_wait& wait)
         : comm_(&comm)
         , store_(&store)
         , sent_(&sent)
@@ -63,7 +63,7 @@ private:
     };
 
     C* comm_;
-    bucket_store* store_;
+    bucket_buffers* store_;
     traffic* sent_;
     bucket_wait wait_;
     std::vector<state> states_; ///< by bucket

@@ -39,7 +39,7 @@ struct segment_options {
 /// At the start of a segment. Offsets are from there; of the arrays of the plan, addresses where those mean the same to all.
 struct alignas(64) segment_header {
     std::uint64_t ready; ///< 1 once the rest is
-    peer_gate gate;
+    lifetime_gate gate;
     std::uint64_t counters, peer_count, peers, sections, views;
     std::uint64_t pieces, patterns, runs, first_piece, owned, owned_from;
 
@@ -49,10 +49,10 @@ struct alignas(64) segment_header {
     }
 };
 
-class segment_map {
+class segment_layout {
 public:
-    segment_map(const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets, std::span<const route> routes,
-        const segment_options& options)
+    segment_layout(const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets,
+        std::span<const route_kind> routes, const segment_options& options)
         : plan_(&plan)
         , peers_(&peers)
         , bucket_count_(buckets.size())
@@ -83,8 +83,8 @@ public:
         slots_at_ = reserve(slots_ * slot_bytes_);
     }
     // Peers know where the lists are.
-    segment_map(const segment_map&) = delete;
-    segment_map& operator=(const segment_map&) = delete;
+    segment_layout(const segment_layout&) = delete;
+    segment_layout& operator=(const segment_layout&) = delete;
 
     /// That this worker's segment needs.
     [[nodiscard]] std::size_t bytes() const noexcept { return end_; }
@@ -197,8 +197,8 @@ public:
     }
 
     /// Keeps a peer's memory in place, and this worker's own.
-    [[nodiscard]] peer_gate& gate(std::uint32_t peer) const noexcept { return remotes_[peer].head->gate; }
-    [[nodiscard]] peer_gate& gate() const noexcept { return reinterpret_cast<segment_header*>(base_)->gate; }
+    [[nodiscard]] lifetime_gate& gate(std::uint32_t peer) const noexcept { return remotes_[peer].head->gate; }
+    [[nodiscard]] lifetime_gate& gate() const noexcept { return reinterpret_cast<segment_header*>(base_)->gate; }
 
 private:
     struct remote {
@@ -211,13 +211,13 @@ private:
     };
 
     /// Fills in, for each peer, the numbers of the pieces that it owns.
-    void list_pieces(std::span<const route> routes)
+    void list_pieces(std::span<const route_kind> routes)
     {
         std::vector<std::vector<std::uint32_t>> by_peer(peers_->ranks.size());
         for (std::uint32_t i = 0; i < plan_->pieces.size(); ++i) {
             const auto& piece = plan_->pieces[i];
-            const auto owner = peers_->classes[piece.holder_class].trainers[piece.owner];
-            if (routes[piece.holder_class] == route::memory && owner != peer_table::self)
+            const auto owner = peers_->classes[piece.sharing_class].trainers[piece.owner];
+            if (routes[piece.sharing_class] == route_kind::memory && owner != peer_table::self)
                 by_peer[owner].push_back(i);
         }
         for (const auto& numbers : by_peer) {

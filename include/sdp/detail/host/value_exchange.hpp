@@ -41,7 +41,7 @@ private:
         std::fill(done_.begin(), done_.end(), std::size_t {0});
         for (const auto p : b.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto& m = peers_->classes[piece.holder_class];
+                const auto& m = peers_->classes[piece.sharing_class];
                 if (m.trainers[piece.owner] != peer_table::self || values[p].empty())
                     continue;
                 const local_tensor<T> own(values[p][piece.slab]);
@@ -64,7 +64,7 @@ private:
         std::fill(done_.begin(), done_.end(), std::size_t {0});
         for (const auto p : b.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto owner = peers_->classes[piece.holder_class].trainers[piece.owner];
+                const auto owner = peers_->classes[piece.sharing_class].trainers[piece.owner];
                 if (owner == peer_table::self || (plan_->class_of(piece).position >= 0 && !to_trainers_))
                     continue;
                 local_tensor<T>(values[p][piece.slab])
@@ -83,7 +83,7 @@ private:
 /// so that one buffer serves.
 template <communicator C> class value_exchange {
 public:
-    value_exchange(bucket_store& store, message_round<C>& round, const bucket_wait& wait)
+    value_exchange(bucket_buffers& store, message_round<C>& round, const bucket_wait& wait)
         : store_(&store)
         , round_(&round)
         , wait_(wait)
@@ -109,7 +109,7 @@ public:
     }
 
 private:
-    bucket_store* store_;
+    bucket_buffers* store_;
     message_round<C>* round_;
     bucket_wait wait_;
     value_packer packer_;

@@ -52,11 +52,11 @@ struct aspect {
 template <communicator C>
 std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::chrono::milliseconds limit)
 {
-    control_star<C> star(comm, limit);
+    root_collectives<C> collectives(comm, limit);
     std::vector<std::uint64_t> mine, all;
     for (const auto& a : aspects)
         mine.push_back(digest(a.describe()));
-    star.gather(0, std::span<const std::uint64_t>(mine), all);
+    collectives.gather(0, std::span<const std::uint64_t>(mine), all);
 
     struct verdict {
         std::int32_t rank = -1;
@@ -67,9 +67,9 @@ std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::
     for (std::size_t i = n; i < all.size() && found.rank < 0; ++i)
         if (all[i] != mine[i % n])
             found = {static_cast<std::int32_t>(i / n), static_cast<std::uint32_t>(i % n), 0};
-    star.broadcast(0, std::span(&found, 1));
+    collectives.broadcast(0, std::span(&found, 1));
     if (found.rank < 0)
-        return star_bytes(comm.rank(), comm.size(), n * sizeof(std::uint64_t), sizeof found);
+        return root_collective_bytes(comm.rank(), comm.size(), n * sizeof(std::uint64_t), sizeof found);
 
     // Only now do descriptions travel: from the rank that differs to rank 0, and the sentence from there to all.
     const auto& differing = aspects[found.aspect];
@@ -77,20 +77,20 @@ std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::
     if (comm.rank() == found.rank) {
         const std::string own = differing.describe();
         const std::uint64_t length = own.size();
-        star.send(gather_tag, 0, &length, sizeof length);
-        star.send(gather_tag, 0, own.data(), own.size());
+        collectives.send(gather_tag, 0, &length, sizeof length);
+        collectives.send(gather_tag, 0, own.data(), own.size());
     } else if (comm.rank() == 0) {
         std::uint64_t length = 0;
-        star.receive(gather_tag, found.rank, &length, sizeof length);
+        collectives.receive(gather_tag, found.rank, &length, sizeof length);
         std::string theirs(static_cast<std::size_t>(length), '\0');
-        star.receive(gather_tag, found.rank, theirs.data(), theirs.size());
+        collectives.receive(gather_tag, found.rank, theirs.data(), theirs.size());
         sentence = text(
             "the ranks disagree about the ", differing.name, ": ", first_difference(theirs, found.rank, differing.describe()));
         found.length = sentence.size();
     }
-    star.broadcast(0, std::span(&found, 1));
+    collectives.broadcast(0, std::span(&found, 1));
     sentence.resize(static_cast<std::size_t>(found.length));
-    star.broadcast(0, std::span(sentence.data(), sentence.size()));
+    collectives.broadcast(0, std::span(sentence.data(), sentence.size()));
     throw error(sentence);
 }
 

@@ -12,15 +12,15 @@
 namespace sdp::detail {
 
 /// Gives back what it has when it goes.
-template <stream_exchange C> class stream_lists {
+template <stream_exchange C> class device_arrays {
 public:
-    explicit stream_lists(C& comm)
+    explicit device_arrays(C& comm)
         : comm_(&comm)
     {
     }
-    stream_lists(const stream_lists&) = delete;
-    stream_lists& operator=(const stream_lists&) = delete;
-    ~stream_lists()
+    device_arrays(const device_arrays&) = delete;
+    device_arrays& operator=(const device_arrays&) = delete;
+    ~device_arrays()
     {
         for (const auto* memory : memory_)
             comm_->executor().release(memory);

@@ -5,7 +5,7 @@
 ///
 /// Packing, messages, sums, messages back, unpacking follow each other on one stream, so buffers are used again in that order and
 /// nobody waits for the stream: `drain` makes the host's own stream wait for this one. Where tiles reach the tensors of others,
-/// sums are made there (`tensor_way`). After the first step it allocates nothing.
+/// sums are made there (`tensor_route`). After the first step it allocates nothing.
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
@@ -35,7 +35,7 @@ public:
     stream_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t>)
         : comm_(std::move(comm))
-        , lists_(comm_)
+        , arrays_(comm_)
         , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
               {.in_tensors = in_tensors<C>(options), .pack_own = false})
         , in_tensors_(comm_, store_, sent_, options)
@@ -45,17 +45,17 @@ public:
         , scales_(store_.plan().classes.size())
         , squares_(program_.square_results())
     {
-        store_.allocate([&](std::size_t bytes) { return lists_.allocate(bytes); });
-        job_.tiles = lists_.upload(program_.tiles());
-        job_.shapes = lists_.upload(program_.shapes());
-        job_.runs = lists_.upload(program_.runs());
-        job_.groups = lists_.upload(program_.groups());
-        job_.sides = lists_.upload(program_.sides());
-        job_.scales = scales_there_ = lists_.upload(scales_);
+        store_.allocate([&](std::size_t bytes) { return arrays_.allocate(bytes); });
+        job_.tiles = arrays_.upload(program_.tiles());
+        job_.shapes = arrays_.upload(program_.shapes());
+        job_.runs = arrays_.upload(program_.runs());
+        job_.groups = arrays_.upload(program_.groups());
+        job_.sides = arrays_.upload(program_.sides());
+        job_.scales = scales_there_ = arrays_.upload(scales_);
         job_.rank = store_.plan().rank;
-        squares_there_ = reinterpret_cast<double*>(lists_.allocate(squares_.size() * sizeof(double)));
+        squares_there_ = reinterpret_cast<double*>(arrays_.allocate(squares_.size() * sizeof(double)));
         weights_there_
-            = reinterpret_cast<double*>(lists_.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+            = reinterpret_cast<double*>(arrays_.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
     }
 
     stream_engine(const stream_engine&) = delete;
@@ -82,9 +82,9 @@ public:
         if (fresh_ || weighted_ || weights_.weighted()) {
             for (std::uint32_t i = 0; i < scales_.size(); ++i)
                 scales_[i] = {weights_.divisor(i), weights_.scale(i)};
-            lists_.write(scales_there_, std::span<const class_scale>(scales_));
+            arrays_.write(scales_there_, std::span<const class_scale>(scales_));
             if (weights_.weighted())
-                lists_.write(weights_there_, weights);
+                arrays_.write(weights_there_, weights);
         }
         fresh_ = false;
         weighted_ = weights_.weighted();
@@ -102,7 +102,7 @@ public:
         in_tensors_.launch(b);
         if (!tiles.has_other_work())
             return;
-        comm_.executor().fence_in();
+        comm_.executor().join_host();
         on_stream_ = true;
         aim_at_gradients(b);
         const auto type = bucket.type, wire = wire_type(type);
@@ -145,18 +145,18 @@ public:
             in_tensors_.finish(job_, [this](element_type type) { return wire_type(type); });
         } catch (...) {
             in_tensors_.retract();
-            comm_.executor().fence_out();
+            comm_.executor().release_to_host();
             throw;
         }
         if (on_stream_ || in_tensors_.concerned())
-            comm_.executor().fence_out();
+            comm_.executor().release_to_host();
     }
 
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
     void publish_values()
     {
         comm_.check();
-        comm_.executor().fence_in();
+        comm_.executor().join_host();
         for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
             const auto& bucket = store_.buckets()[b];
             const auto& tiles = program_.of(b);
@@ -171,7 +171,7 @@ public:
             round_.start_on_stream(round_kind::values);
             run(tile_phase::unpack, tiles.unpack_values, bucket.type, bucket.type);
         }
-        comm_.executor().fence_out();
+        comm_.executor().release_to_host();
     }
 
     /// Of the gradients that this worker owns; the first parameter where it is not finite, or as many as there are. Waits for the
@@ -180,7 +180,7 @@ public:
     {
         comm_.check();
         auto& executor = comm_.executor();
-        executor.fence_in();
+        executor.join_host();
         std::size_t at = 0;
         for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
             aim_at_gradients(b);
@@ -190,22 +190,22 @@ public:
         }
         executor.read(squares_.data(), reinterpret_cast<const std::byte*>(squares_there_), squares_.size() * sizeof(double));
         double sum = 0;
-        std::size_t culprit = store_.tensors().gradients().size();
+        std::size_t nonfinite_parameter = store_.tensors().gradients().size();
         for (const auto& part : program_.squares())
             for (std::size_t i = 0; i < part.count; ++i) {
                 const double one = squares_[part.first + i];
                 if (!std::isfinite(one))
-                    culprit = std::min(culprit, part.parameter);
+                    nonfinite_parameter = std::min(nonfinite_parameter, part.parameter);
                 sum += one;
             }
-        return {sum, culprit};
+        return {sum, nonfinite_parameter};
     }
 
     /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
-    void copy_owned(const tensor_view& shard, shard_copy way, owned_kind kind)
+    void copy_owned(const tensor_view& shard, shard_copy direction, owned_kind kind)
     {
         comm_.check();
-        comm_.executor().fence_in();
+        comm_.executor().join_host();
         for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
             const auto type = store_.buckets()[b].type;
             if (kind == owned_kind::gradients)
@@ -213,10 +213,10 @@ public:
             else
                 aim_at_values(b);
             job_.buffer = static_cast<std::byte*>(shard.data);
-            run(way == shard_copy::from_tensors ? tile_phase::pack : tile_phase::unpack,
+            run(direction == shard_copy::from_tensors ? tile_phase::pack : tile_phase::unpack,
                 kind == owned_kind::gradients ? program_.of(b).owned : program_.of(b).owned_values, type, type);
         }
-        comm_.executor().fence_out();
+        comm_.executor().release_to_host();
     }
 
     /// A tensor's elements where the host can read them, in `copy` if need be.
@@ -226,7 +226,7 @@ public:
             return view;
         } else {
             copy.resize(static_cast<std::size_t>(view.size()) * size_of(view.type));
-            comm_.executor().fence_in();
+            comm_.executor().join_host();
             comm_.executor().read(copy.data(), static_cast<const std::byte*>(view.data), copy.size());
             auto out = view;
             out.data = copy.data();
@@ -287,10 +287,10 @@ private:
     }
 
     C comm_;
-    stream_lists<C> lists_;
+    device_arrays<C> arrays_;
     traffic sent_;
-    bucket_store store_;
-    tensor_way<C> in_tensors_;
+    bucket_buffers store_;
+    tensor_route<C> in_tensors_;
     tile_program program_;
     step_weights weights_;
     message_round<C> round_;
@@ -308,7 +308,7 @@ private:
 
 /// The engine for a communicator.
 template <communicator C> struct engine_for {
-    using type = exchange_engine<C>;
+    using type = host_engine<C>;
 };
 template <stream_exchange C> struct engine_for<C> {
     using type = stream_engine<C>;

@@ -22,9 +22,9 @@
 namespace sdp::detail {
 
 /// Where tiles do not reach the tensors of others.
-template <stream_exchange C> class tensor_way {
+template <stream_exchange C> class tensor_route {
 public:
-    tensor_way(C&, const bucket_store&, traffic&, const synchronizer_options&) { }
+    tensor_route(C&, const bucket_buffers&, traffic&, const synchronizer_options&) { }
 
     static constexpr std::string_view name {};
     static void begin_step() noexcept { }
@@ -34,28 +34,28 @@ public:
     static void retract() noexcept { }
 };
 
-template <stream_peer_memory C> class tensor_way<C> {
+template <stream_peer_memory C> class tensor_route<C> {
 public:
     /// Collective among those who reach each other.
-    tensor_way(C& comm, const bucket_store& store, traffic& sent, const synchronizer_options& options)
+    tensor_route(C& comm, const bucket_buffers& store, traffic& sent, const synchronizer_options& options)
         : comm_(&comm)
         , store_(&store)
         , sent_(&sent)
         , limit_(options.timeout)
-        , lists_(comm)
+        , arrays_(comm)
     {
         if (!may_share_memory(store.plan(), comm, options))
             return;
         segment_.emplace(comm.share_on_stream(
             sizeof(header) + store.tensors().gradients().size() * sizeof(void*), store.buckets().size() + 1));
         sums_.emplace(store, exchange_layouts(comm, store, limit_));
-        job_.tiles = lists_.upload(sums_->tiles());
-        job_.shapes = lists_.upload(sums_->shapes());
-        job_.runs = lists_.upload(sums_->runs());
-        job_.groups = lists_.upload(sums_->groups());
-        job_.tensor_sides = lists_.upload(sums_->sides());
+        job_.tiles = arrays_.upload(sums_->tiles());
+        job_.shapes = arrays_.upload(sums_->shapes());
+        job_.runs = arrays_.upload(sums_->runs());
+        job_.groups = arrays_.upload(sums_->groups());
+        job_.tensor_sides = arrays_.upload(sums_->sides());
         places_.resize(sums_->tensors().size());
-        job_.places = places_there_ = lists_.upload(places_);
+        job_.places = places_there_ = arrays_.upload(places_);
         const std::size_t peers = store.peers().ranks.size();
         for (std::uint32_t i = 0; i < peers; ++i) {
             bool source = false, owner = false;
@@ -69,9 +69,9 @@ public:
                 owners_.push_back(i);
         }
     }
-    tensor_way(const tensor_way&) = delete;
-    tensor_way& operator=(const tensor_way&) = delete;
-    ~tensor_way() { retract(); }
+    tensor_route(const tensor_route&) = delete;
+    tensor_route& operator=(const tensor_route&) = delete;
+    ~tensor_route() { retract(); }
 
     static constexpr std::string_view name = C::memory_route;
 
@@ -91,7 +91,7 @@ public:
             used = used || share.exposed > 0;
         store_->count_in_memory(b, *sent_);
         if (used)
-            segment_->mark_host(b);
+            segment_->record_host(b);
     }
 
     /// Puts the sums of all buckets on the stream, and has it wait for what owners do to this worker's tensors.
@@ -131,7 +131,7 @@ private:
     struct alignas(64) header {
         std::uint64_t exposed; ///< gradients may be read and overwritten by their owners, behind their marks
         std::uint64_t summed; ///< this worker, as an owner, has put all of that on its stream, in front of its last mark
-        peer_gate gate; ///< to where the addresses lead
+        lifetime_gate gate; ///< to where the addresses lead
     };
 
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
@@ -180,16 +180,16 @@ private:
     {
         // The sources' tensors stay where they are until the sums are on the stream.
         const entered_gates sources(store_->plan().rank, store_->peers().ranks, sources_,
-            [this](std::uint32_t peer) -> peer_gate& { return head_of(peer).gate; });
+            [this](std::uint32_t peer) -> lifetime_gate& { return head_of(peer).gate; });
         try {
             find_tensors();
             for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
                 const auto& bucket = sums_->of(b);
                 if (bucket.tiles.count == 0)
                     continue;
-                segment_->follow(store_->plan().rank, b);
+                segment_->wait_on(store_->plan().rank, b);
                 for (const auto i : bucket.sources)
-                    segment_->follow(store_->peers().ranks[i], b);
+                    segment_->wait_on(store_->peers().ranks[i], b);
                 auto job = job_;
                 job.tiles += bucket.tiles.first;
                 job.count = static_cast<std::uint32_t>(bucket.tiles.count);
@@ -198,7 +198,7 @@ private:
                 const auto type = store_->buckets()[b].type;
                 comm_->executor().run(tile_phase::reduce_in_tensors, job, type, wire_of(type));
             }
-            segment_->mark(last_mark());
+            segment_->record(last_mark());
         } catch (...) {
             wait_for_stream();
             throw;
@@ -227,7 +227,7 @@ private:
             places_[i] = at;
         }
         if (moved)
-            lists_.write(places_there_, std::span<void* const>(places_));
+            arrays_.write(places_there_, std::span<void* const>(places_));
     }
 
     /// This worker's stream goes on when the owners are done with its tensors.
@@ -235,16 +235,16 @@ private:
     {
         for (const auto i : owners_)
             if (has(i, &header::summed) && followed_ < step_)
-                segment_->follow(store_->peers().ranks[i], last_mark());
+                segment_->wait_on(store_->peers().ranks[i], last_mark());
         followed_ = step_;
     }
 
     C* comm_;
-    const bucket_store* store_;
+    const bucket_buffers* store_;
     traffic* sent_;
     std::chrono::milliseconds limit_;
-    stream_lists<C> lists_;
-    std::optional<tensor_sums> sums_;
+    device_arrays<C> arrays_;
+    std::optional<tensor_sum_tiles> sums_;
     std::optional<decltype(std::declval<C&>().share_on_stream(std::size_t {}, std::size_t {}))> segment_;
     std::vector<std::uint32_t> sources_, owners_; ///< peers whose elements I own, who own some of mine
     std::vector<void*> places_; ///< by tensor of the sums

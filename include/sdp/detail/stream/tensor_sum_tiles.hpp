@@ -17,7 +17,7 @@
 
 namespace sdp::detail {
 
-class tensor_sums {
+class tensor_sum_tiles {
 public:
     /// A tensor that sums of a bucket are made in.
     struct tensor {
@@ -32,7 +32,7 @@ public:
 
     /// @param store of the buckets, some classes of which go through memory
     /// @param layouts by peer, of the elements that this worker owns
-    tensor_sums(const bucket_store& store, std::span<const peer_layout> layouts)
+    tensor_sum_tiles(const bucket_buffers& store, std::span<const peer_layout> layouts)
         : store_(&store)
     {
         for (const auto& layout : layouts) {
@@ -89,7 +89,7 @@ private:
         for (const auto p : bucket.parameters) {
             of_parameter_ = tensors_.size();
             for (const auto& piece : plan.of(p))
-                if (store_->routes()[piece.holder_class] == route::memory && plan.owner_of(piece) == plan.rank)
+                if (store_->routes()[piece.sharing_class] == route_kind::memory && plan.owner_of(piece) == plan.rank)
                     shapes_.split(plan, piece, [&](const shaped_rows& rows) { add_rows(b, p, piece, rows); });
         }
         out.tiles.count = tiles_.size() - out.tiles.first;
@@ -99,7 +99,7 @@ private:
     void add_rows(std::size_t b, std::size_t parameter, const overlap_piece& piece, const shaped_rows& rows)
     {
         const auto& c = store_->plan().class_of(piece);
-        const auto& trainers = store_->peers().classes[piece.holder_class].trainers;
+        const auto& trainers = store_->peers().classes[piece.sharing_class].trainers;
         for (std::uint64_t done = 0; done < rows.count;) {
             std::uint64_t count = std::min(rows.count - done, shape_list::most);
             for (const auto peer : trainers)
@@ -109,7 +109,7 @@ private:
                     count = std::min(count, cursors_[peer].left());
                 }
             const sum_group group {
-                static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(trainers.size()), piece.holder_class};
+                static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(trainers.size()), piece.sharing_class};
             std::uint64_t alignment = 0;
             for (std::size_t t = 0; t < trainers.size(); ++t) {
                 const bool own = trainers[t] == peer_table::self;
@@ -177,7 +177,7 @@ private:
             " have plans of different sizes for the gradients that they share; expected both from the same model and residents");
     }
 
-    const bucket_store* store_;
+    const bucket_buffers* store_;
     std::vector<cursor> cursors_; ///< by peer
     shape_list shapes_; ///< this worker's, and all peers'
     std::vector<bucket_sums> buckets_;

@@ -43,7 +43,7 @@ public:
     };
 
     /// @throws sdp::error if a bucket has more tensors than one launch takes
-    explicit tile_program(const bucket_store& store)
+    explicit tile_program(const bucket_buffers& store)
         : store_(&store)
         , plan_(&store.plan())
         , cutter_(store.plan())
@@ -104,24 +104,24 @@ private:
         std::size_t native = bucket.native_at / element;
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto way = store_->routes()[piece.holder_class];
-                if (way == route::none)
+                const auto route = store_->routes()[piece.sharing_class];
+                if (route == route_kind::none)
                     continue;
                 const auto tensor = number_of(buckets_.back().gradients, p);
                 const auto& c = plan_->class_of(piece);
-                const auto& trainers = store_->peers().classes[piece.holder_class].trainers;
+                const auto& trainers = store_->peers().classes[piece.sharing_class].trainers;
                 const auto owner = trainers[piece.owner];
                 const auto size = static_cast<std::size_t>(plan_->size_of(piece));
                 if (owner == peer_table::self)
                     owned.push_back({&piece, shard_of(piece), 1, 0, tensor}); // one at a time, so that no tile is cut in two
-                if (way == route::native) {
-                    native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.holder_class, tensor});
+                if (route == route_kind::native) {
+                    native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.sharing_class, tensor});
                     continue;
                 }
-                if (way == route::memory)
+                if (route == route_kind::memory)
                     continue; // summed in the tensors themselves
                 std::uint64_t out = 0;
-                if (way == route::swap) {
+                if (route == route_kind::swap) {
                     const auto peer = trainers[c.position == 0 ? 1 : 0];
                     out = bucket.peers[peer].send_at / wire + bucket.peers[peer].to_owner
                         + std::exchange(cursors[peer].swap_out, cursors[peer].swap_out + size);
@@ -134,7 +134,7 @@ private:
                         unpack.push_back({&piece, out, 0, 0, tensor});
                     continue;
                 }
-                const bool is_mean = way == route::local && store_->options().normalizer == normalizer::holders;
+                const bool is_mean = route == route_kind::local && store_->options().normalizer == normalizer::holders;
                 (is_mean ? alone : reduce)
                     .push_back({&piece, 0, add_group(b, piece, cursors), static_cast<std::uint32_t>(groups_.size() - 1), tensor});
             }
@@ -159,22 +159,22 @@ private:
         const auto& bucket = store_->buckets()[b];
         const std::size_t wire = store_->wire_size_of(b);
         const auto& c = plan_->class_of(piece);
-        const auto way = store_->routes()[piece.holder_class];
+        const auto route = store_->routes()[piece.sharing_class];
         const auto size = static_cast<std::size_t>(plan_->size_of(piece));
         groups_.push_back(
-            {static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(c.trainers.size()), piece.holder_class});
+            {static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(c.trainers.size()), piece.sharing_class});
         std::uint64_t places = 0;
         for (std::size_t t = 0; t < c.trainers.size(); ++t) {
-            const auto peer = store_->peers().classes[piece.holder_class].trainers[t];
+            const auto peer = store_->peers().classes[piece.sharing_class].trainers[t];
             sum_side side;
             side.rank = static_cast<std::uint32_t>(c.trainers[t]);
-            side.written = peer == peer_table::self || (way == route::two_sided && !store_->values_to_trainers());
+            side.written = peer == peer_table::self || (route == route_kind::two_sided && !store_->values_to_trainers());
             if (peer != peer_table::self) {
                 const auto& share = bucket.peers[peer];
                 auto& done = cursors[peer];
                 const std::size_t at = share.receive_at / wire
-                    + (way == route::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
-                                          : std::exchange(done.from_trainer, done.from_trainer + size));
+                    + (route == route_kind::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
+                                                 : std::exchange(done.from_trainer, done.from_trainer + size));
                 places |= at;
                 side.at = at * wire;
             }
@@ -191,7 +191,7 @@ private:
         std::vector<tile_cutter::job> pack, unpack, owned;
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto& m = store_->peers().classes[piece.holder_class];
+                const auto& m = store_->peers().classes[piece.sharing_class];
                 const auto owner = m.trainers[piece.owner];
                 const auto size = static_cast<std::size_t>(plan_->size_of(piece));
                 if (owner == peer_table::self && plan_->class_of(piece).position >= 0)
@@ -220,7 +220,7 @@ private:
         buckets_.back().owned_values = cutter_.cut(owned, bucket.type, element);
     }
 
-    const bucket_store* store_;
+    const bucket_buffers* store_;
     const overlap_plan* plan_;
     tile_cutter cutter_;
     std::vector<bucket_tiles> buckets_;

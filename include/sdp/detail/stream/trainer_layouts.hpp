@@ -26,15 +26,15 @@ struct peer_layout {
 };
 
 /// By peer: this worker's elements that the peer owns.
-[[nodiscard]] inline std::vector<peer_layout> layouts_for_owners(const bucket_store& store)
+[[nodiscard]] inline std::vector<peer_layout> layouts_for_owners(const bucket_buffers& store)
 {
     const auto& plan = store.plan();
     std::vector<peer_layout> out(store.peers().ranks.size());
     for (const auto& bucket : store.buckets())
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan.of(p)) {
-                const auto owner = store.peers().classes[piece.holder_class].trainers[piece.owner];
-                if (store.routes()[piece.holder_class] != route::memory || owner == peer_table::self)
+                const auto owner = store.peers().classes[piece.sharing_class].trainers[piece.owner];
+                if (store.routes()[piece.sharing_class] != route_kind::memory || owner == peer_table::self)
                     continue;
                 auto& layout = out[owner];
                 layout.shapes.split(plan, piece, [&](const shaped_rows& rows) { layout.rows.push_back(rows); });
@@ -44,7 +44,7 @@ struct peer_layout {
 
 /// By peer: the peer's elements that this worker owns. Collective among those who meet in memory.
 template <communicator C>
-[[nodiscard]] std::vector<peer_layout> exchange_layouts(C& comm, const bucket_store& store, std::chrono::milliseconds limit)
+[[nodiscard]] std::vector<peer_layout> exchange_layouts(C& comm, const bucket_buffers& store, std::chrono::milliseconds limit)
 {
     struct sizes {
         std::size_t rows, shapes, runs;

@@ -77,7 +77,7 @@ public:
     {
     }
 
-    [[nodiscard]] const class_table& classes() const noexcept { return classes_; }
+    [[nodiscard]] const resident_classes& classes() const noexcept { return classes_; }
 
     /// The strips of a parameter: row-major over the runs of the split axes before the last, then by the first run of the
     /// class. With `block_rows` that makes the global order. Valid until the next call.
@@ -87,7 +87,7 @@ public:
         intervals_.clear();
         const auto& p = model_[id];
         strip whole;
-        whole.residents = p.where.within ? residency_.of(*p.where.within) : class_table::pinned;
+        whole.residents = p.where.within ? residency_.of(*p.where.within) : resident_classes::pinned;
         std::vector<neuron_axis> split;
         for (const auto& axis : p.where.axes)
             if (const auto runs = residency_.runs(axis.group); runs.size() == 1) // the same for the whole axis: nothing is cut
@@ -236,7 +236,7 @@ private:
     const model& model_;
     const residency& residency_;
     Wanted wanted_;
-    class_table classes_; ///< grows by what intersections make
+    resident_classes classes_; ///< grows by what intersections make
     std::vector<answer> known_; ///< by class
     std::vector<sifted_runs> sifted_; ///< by group
     std::vector<strip> strips_;

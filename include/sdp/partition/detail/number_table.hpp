@@ -16,7 +16,7 @@
 namespace sdp::detail {
 
 /// Spreads the bits of a number over all 64, by the finaliser of MurmurHash3.
-[[nodiscard]] constexpr std::uint64_t scattered(std::uint64_t x) noexcept
+[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept
 {
     x = (x ^ (x >> 33)) * 0xff51afd7ed558ccd;
     x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53;
@@ -103,7 +103,7 @@ private:
     [[nodiscard]] std::size_t position(std::uint64_t key) const noexcept
     {
         const std::size_t last = entries_.size() - 1;
-        std::size_t at = scattered(key) & last;
+        std::size_t at = mix64(key) & last;
         while (entries_[at].key != 0 && entries_[at].key != key)
             at = (at + 1) & last;
         return at;

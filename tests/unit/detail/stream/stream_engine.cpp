@@ -78,9 +78,9 @@ TEST_CASE("gradients of half precision are summed in f32 and rounded once")
                         const auto neuron = p == 0 ? element / size : element % size;
                         float sum = 0; // exact: the gradients are multiples of 1/16
                         std::size_t holders = 0;
-                        for (const auto& unit : net.holders().units(sdp::group_id(0)))
+                        for (const auto& unit : net.assignment().units(sdp::group_id(0)))
                             if (unit.begin <= neuron && neuron < unit.end)
-                                for (const int rank : net.holders().holders(unit).ranks()) {
+                                for (const int rank : net.assignment().holders(unit).ranks()) {
                                     sum += static_cast<float>(gradient_of(rank, p, element));
                                     ++holders;
                                 }

@@ -48,7 +48,7 @@ template <class Net> std::vector<std::vector<float>> gradients_of(const Net& net
 }
 
 /// The elements of all sides of all sums, in the order of the sums: which tensor, and where in it.
-std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail::tensor_sums& sums)
+std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail::tensor_sum_tiles& sums)
 {
     sdp::detail::tile_job job;
     job.shapes = sums.shapes().data();
@@ -140,10 +140,10 @@ TEST_CASE("where a peer's rows end elsewhere than the owner's, sums are cut ther
             reaching_stream_communicator comm(inner);
             auto plan = sdp::make_overlap_plan(m, residents, mine);
             auto routes = sdp::detail::choose_routes(plan, comm, options);
-            const sdp::detail::bucket_store store(std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes),
+            const sdp::detail::bucket_buffers store(std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes),
                 std::move(routes), tensors, options, {.in_tensors = true, .pack_own = false});
             auto layouts = sdp::detail::exchange_layouts(comm, store, 1min);
-            const sdp::detail::tensor_sums whole(store, layouts);
+            const sdp::detail::tensor_sum_tiles whole(store, layouts);
             unit::random random(static_cast<std::uint64_t>(inner.rank()));
             for (auto& layout : layouts) {
                 std::vector<sdp::detail::shaped_rows> parts;
@@ -155,7 +155,7 @@ TEST_CASE("where a peer's rows end elsewhere than the owner's, sums are cut ther
                     }
                 layout.rows = std::move(parts);
             }
-            const sdp::detail::tensor_sums cut(store, layouts);
+            const sdp::detail::tensor_sum_tiles cut(store, layouts);
             CHECK(cut.groups().size() > whole.groups().size());
             CHECK(places_of(cut) == places_of(whole));
             std::uint64_t owned = 0;
