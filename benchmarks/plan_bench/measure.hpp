@@ -8,7 +8,7 @@
 #include "../common/contender.hpp"
 
 #include <sdp/diagnostics.hpp>
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/overlap/make_plan.hpp>
 
 #include <algorithm>

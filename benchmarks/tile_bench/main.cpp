@@ -48,8 +48,8 @@ namespace {
         executor.write(there, list.data(), list.size() * sizeof(T));
         return reinterpret_cast<T*>(there);
     };
-    const std::vector<sdp::detail::class_scale> scales(store.plan().classes.size(), {2, 1});
-    sdp::detail::tile_job job;
+    const std::vector<sdp::tiles::class_scale> scales(store.plan().classes.size(), {2, 1});
+    sdp::tiles::tile_job job;
     job.tiles = upload(program.tiles());
     job.shapes = upload(program.shapes());
     job.runs = upload(program.runs());

@@ -5,7 +5,7 @@
 
 #include <sdp/detail/step/agreement.hpp>
 #include <sdp/detail/step/agreement_text.hpp>
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/partition/policy.hpp>
 #include <sdp/synchronizer.hpp>
 

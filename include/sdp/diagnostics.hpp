@@ -57,7 +57,7 @@ namespace detail {
         [[nodiscard]] std::uint64_t owned(std::uint64_t position) const
         {
             const std::uint64_t k = holders();
-            return shares {elements, k}.size((position + k - first_owner) % k);
+            return owner_shares {elements, k}.size((position + k - first_owner) % k);
         }
     };
 
@@ -74,7 +74,7 @@ namespace detail {
                 const auto& who = cutter.classes()[number];
                 const auto k = static_cast<std::uint64_t>(who.trained.size());
                 visit(class_part {m.parameters()[p], who, elements, before[number] % k});
-                before[number] += shares {elements, k}.grains();
+                before[number] += owner_shares {elements, k}.grains();
             }
         }
     }

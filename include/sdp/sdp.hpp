@@ -5,6 +5,7 @@
 /// comm/mpi.hpp, adapters/torch.hpp.
 
 #include <sdp/comm/communicator.hpp>
+#include <sdp/comm/fit_route_costs.hpp>
 #include <sdp/comm/route_costs.hpp>
 #include <sdp/comm/threads.hpp>
 #include <sdp/data_parallel.hpp>
@@ -19,5 +20,7 @@
 #include <sdp/partition/policy.hpp>
 #include <sdp/random.hpp>
 #include <sdp/subnetwork.hpp>
+#include <sdp/synchronizer_options.hpp>
 #include <sdp/tensor.hpp>
+#include <sdp/traffic.hpp>
 #include <sdp/version.hpp>

@@ -3,7 +3,7 @@
 /// @file
 /// @brief One worker's view of the model: the compact local tensors it keeps, and how they map to the full ones.
 
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/slab.hpp>
 
 #include <vector>

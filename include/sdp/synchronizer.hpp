@@ -9,12 +9,13 @@
 
 #include <sdp/detail/exchange/bound_tensors.hpp>
 #include <sdp/detail/exchange/step_weights.hpp>
-#include <sdp/detail/host/host_engine.hpp>
+#include <sdp/detail/step/assembly.hpp>
+#include <sdp/detail/step/engine.hpp>
 #include <sdp/detail/step/progress_thread.hpp>
 #include <sdp/detail/step/rank_order_sums.hpp>
 #include <sdp/detail/step/readiness.hpp>
-#include <sdp/detail/stream/stream_engine.hpp>
 #include <sdp/overlap/make_plan.hpp>
+#include <sdp/traffic.hpp>
 
 #include <cmath>
 #include <optional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What can be chosen about a step, and what is counted in it.
+/// @brief What can be chosen about a step.
 
 #include <sdp/comm/route_costs.hpp>
 #include <sdp/subnetwork.hpp>
@@ -84,39 +84,6 @@ struct synchronizer_options {
     /// communicator is then used by several threads, one at a time: MPI has to be initialised with MPI_THREAD_SERIALIZED, and the
     /// host does not use the same communicator meanwhile.
     bool progress_thread = false;
-};
-
-/// What goes one way.
-struct route_use {
-    std::string_view route; ///< `swap`, `two-sided`, `native`, or what the communicator calls its peer memory
-    std::size_t holder_sets = 0;
-    std::uint64_t elements = 0; ///< of gradients of this worker
-};
-
-/// Bytes and messages that this worker has sent, by phase.
-struct traffic {
-    std::uint64_t reduce_bytes = 0; ///< gradients to owners and swaps
-    std::uint64_t publish_bytes = 0; ///< means back to the trainers
-    std::uint64_t value_bytes = 0; ///< fresh values
-    std::uint64_t control_bytes = 0; ///< norms, weights, scalars
-    std::uint64_t messages = 0; ///< of the first three kinds
-
-    /// Parameter bytes: what the formulas count.
-    [[nodiscard]] std::uint64_t bytes() const noexcept { return reduce_bytes + publish_bytes + value_bytes; }
-
-    [[nodiscard]] friend traffic operator-(const traffic& a, const traffic& b) noexcept
-    {
-        return {a.reduce_bytes - b.reduce_bytes, a.publish_bytes - b.publish_bytes, a.value_bytes - b.value_bytes,
-            a.control_bytes - b.control_bytes, a.messages - b.messages};
-    }
-    friend bool operator==(const traffic&, const traffic&) = default;
-};
-
-/// A stretch of the flat shard that an owner updates.
-struct owned_range {
-    parameter_id parameter {};
-    index_t offset = 0; ///< in the flat shard
-    index_t size = 0;
 };
 
 namespace detail {

@@ -4,8 +4,8 @@
 
 #include <comm/conformance.hpp>
 
+#include <sdp/comm/fit_route_costs.hpp>
 #include <sdp/comm/mpi.hpp>
-#include <sdp/comm/route_costs.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/synchronizer.hpp>
 

@@ -81,7 +81,7 @@ template <class T, class Add> void add_all(const reduction& r, std::size_t count
 
 void add_all(const reduction& r, std::size_t count, ncclDataType_t type)
 {
-    using namespace sdp::detail;
+    using namespace sdp::tiles;
     const auto add = [](auto a, auto b) { return a + b; };
     const auto add_half = [](auto a, auto b) { return convert<decltype(a)>(from_bits(a) + from_bits(b)); };
     if (type == ncclDouble)

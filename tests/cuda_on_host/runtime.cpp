@@ -313,8 +313,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return cudaSuccess;
 }
 
-void sdp::cuda::run_tiles(
-    tile_phase phase, const detail::tile_job& job, element_type type, element_type wire, cudaStream_t stream)
+void sdp::cuda::run_tiles(tile_phase phase, const tiles::tile_job& job, element_type type, element_type wire, cudaStream_t stream)
 {
     if (job.count > 0)
         simulated::stream_of(stream).put([=] { support::host_executor::run(phase, job, type, wire); });

@@ -48,9 +48,9 @@ public:
     static void join_host() noexcept { }
     static void release_to_host() noexcept { }
 
-    static void run(sdp::tile_phase phase, const sdp::detail::tile_job& job, sdp::element_type type, sdp::element_type wire)
+    static void run(sdp::tile_phase phase, const sdp::tiles::tile_job& job, sdp::element_type type, sdp::element_type wire)
     {
-        using namespace sdp::detail;
+        using namespace sdp::tiles;
         with_tile_types(type, wire, [&]<class T, class W>(T, W) {
             for (std::uint32_t number = 0; number < job.count; ++number) {
                 const auto& t = job.tiles[number];

@@ -6,7 +6,7 @@
 /// The brute-force side reads what a user declares and nothing that the library derives from it. Rank sets are bit masks
 /// there, so that the set arithmetic is not the library's either.
 
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/partition/assignment.hpp>
 #include <sdp/subnetwork.hpp>

@@ -108,13 +108,11 @@ concept abortable = communicator<C> && requires(C& c)
     c.abort();
 };
 
-namespace detail {
-    /// Some callable that is no plain function.
-    struct condition {
-        int state;
-        [[nodiscard]] bool operator()() const noexcept { return state != 0; }
-    };
-} // namespace detail
+/// Some callable that is no plain function: what a memory segment may be asked to wait for.
+struct wait_condition {
+    int state;
+    [[nodiscard]] bool operator()() const noexcept { return state != 0; }
+};
 
 /// A piece of memory per worker, each of which the workers that can reach it read and write directly.
 ///
@@ -130,7 +128,7 @@ namespace detail {
 /// atomics in the memory of `rank`. What is written before a release there is visible after an acquire.
 template <class S>
 concept memory_segment
-    = std::movable<S> && requires(S& s, const S& k, int rank, detail::condition done, std::chrono::milliseconds limit)
+    = std::movable<S> && requires(S& s, const S& k, int rank, wait_condition done, std::chrono::milliseconds limit)
 {
     {
         k.of(rank)

@@ -74,7 +74,7 @@ public:
         check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, copies_.get()), "cudaMemcpyAsync");
         check(cudaStreamSynchronize(copies_.get()), "cudaStreamSynchronize");
     }
-    void run(tile_phase phase, const detail::tile_job& job, element_type type, element_type wire)
+    void run(tile_phase phase, const tiles::tile_job& job, element_type type, element_type wire)
     {
         run_tiles(phase, job, type, wire, side_.get());
     }

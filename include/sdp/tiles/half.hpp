@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace sdp::detail {
+namespace sdp::tiles {
 
 /// The same bits as another type.
 template <class To, class From> [[nodiscard]] SDP_HOST_DEVICE inline To bits_as(From x) noexcept
@@ -77,4 +77,4 @@ template <class Wire, class T> [[nodiscard]] SDP_HOST_DEVICE inline T rounded(T 
     return convert<T>(convert<Wire>(x));
 }
 
-} // namespace sdp::detail
+} // namespace sdp::tiles

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace sdp::detail {
+namespace sdp::tiles {
 
 /// Divides numbers below 2³¹ by one that stays, without a division.
 struct divider {
@@ -180,4 +180,4 @@ struct tile_rows {
     std::uint32_t within;
 };
 
-} // namespace sdp::detail
+} // namespace sdp::tiles

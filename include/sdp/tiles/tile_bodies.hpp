@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace sdp::detail {
+namespace sdp::tiles {
 
 /// What sums are in.
 template <class T> struct sum_of {
@@ -290,4 +290,4 @@ template <class T> struct square_body {
     return sums[0];
 }
 
-} // namespace sdp::detail
+} // namespace sdp::tiles

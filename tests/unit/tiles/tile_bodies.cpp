@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-using namespace sdp::detail;
+using namespace sdp::tiles;
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include "common/model/weights.hpp"
 
 #include <sdp/adapters/torch.hpp>
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 
 #include <ATen/ATen.h>
 

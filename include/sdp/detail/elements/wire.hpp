@@ -13,6 +13,8 @@
 
 namespace sdp::detail {
 
+using tiles::bf16_bits, tiles::f16_bits, tiles::convert, tiles::rounded;
+
 /// Bytes of a gradient's element while it travels.
 [[nodiscard]] constexpr std::size_t wire_size(element_type type, wire_format wire) noexcept
 {

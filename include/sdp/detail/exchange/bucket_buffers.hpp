@@ -6,6 +6,7 @@
 #include <sdp/detail/elements/packing.hpp>
 #include <sdp/detail/exchange/bound_tensors.hpp>
 #include <sdp/detail/exchange/bucket_layout.hpp>
+#include <sdp/traffic.hpp>
 
 #include <algorithm>
 #include <numeric>

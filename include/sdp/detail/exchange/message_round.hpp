@@ -7,6 +7,7 @@
 #include <sdp/comm/detail/root_collectives.hpp>
 #include <sdp/comm/stream.hpp>
 #include <sdp/detail/exchange/bucket_layout.hpp>
+#include <sdp/traffic.hpp>
 
 #include <vector>
 

@@ -7,6 +7,7 @@
 #include <sdp/comm/stream.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
+#include <sdp/traffic.hpp>
 
 #include <algorithm>
 #include <span>

@@ -9,6 +9,7 @@
 /// A bucket may go several ways at once: some classes in messages, some through memory, some through the transport's own
 /// all-reduce. It is packed for all of them together and unpacked when all are done, so that a tensor is gone through once.
 
+#include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/owned_shard.hpp>
 #include <sdp/detail/host/memory_route.hpp>
 #include <sdp/detail/host/message_route.hpp>

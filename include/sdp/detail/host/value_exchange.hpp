@@ -3,6 +3,7 @@
 /// @file
 /// @brief Fresh values: from their owners to all who store them.
 
+#include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/detail/exchange/message_round.hpp>
 #include <sdp/detail/host/exchange_route.hpp>

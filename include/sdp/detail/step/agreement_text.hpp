@@ -3,7 +3,7 @@
 /// @file
 /// @brief Texts, a line per fact, by which ranks compare what they were built from.
 
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/synchronizer_options.hpp>
 
 #include <cstdint>

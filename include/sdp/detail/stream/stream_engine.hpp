@@ -8,10 +8,11 @@
 /// sums are made there (`tensor_route`). After the first step it allocates nothing.
 
 #include <sdp/comm/stream.hpp>
+#include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/detail/exchange/message_round.hpp>
+#include <sdp/detail/exchange/owned_shard.hpp>
 #include <sdp/detail/exchange/step_weights.hpp>
-#include <sdp/detail/host/host_engine.hpp>
 #include <sdp/detail/stream/tensor_route.hpp>
 #include <sdp/detail/stream/tile_program.hpp>
 
@@ -26,7 +27,7 @@ template <stream_exchange C> class stream_engine {
 public:
     static constexpr memory_space space = C::space; ///< where tensors lie
     static constexpr bool contiguous_only = true;
-    static constexpr std::size_t most_parameters = most_tensors / 2; ///< in a bucket: values may be of two tensors each
+    static constexpr std::size_t most_parameters = tiles::most_tensors / 2; ///< in a bucket: values may be of two tensors each
     static void check_type(element_type) noexcept { } ///< all are exchanged
     static_assert(stream_peer_memory<C> || !peer_memory<C>, "on a stream, memory that peers reach has to hold tensors too");
 
@@ -82,7 +83,7 @@ public:
         if (fresh_ || weighted_ || weights_.weighted()) {
             for (std::uint32_t i = 0; i < scales_.size(); ++i)
                 scales_[i] = {weights_.divisor(i), weights_.scale(i)};
-            arrays_.write(scales_there_, std::span<const class_scale>(scales_));
+            arrays_.write(scales_there_, std::span<const tiles::class_scale>(scales_));
             if (weights_.weighted())
                 arrays_.write(weights_there_, weights);
         }
@@ -257,7 +258,7 @@ private:
     void aim(std::size_t number, const tensor_view& view)
     {
         job_.tensors[number] = view.data;
-        job_.alignment = common_alignment(job_.alignment, view.data);
+        job_.alignment = tiles::common_alignment(job_.alignment, view.data);
     }
     void aim_at_gradients(std::size_t b)
     {
@@ -294,25 +295,16 @@ private:
     tile_program program_;
     step_weights weights_;
     message_round<C> round_;
-    std::vector<class_scale> scales_;
+    std::vector<tiles::class_scale> scales_;
     std::vector<double> squares_;
-    class_scale* scales_there_ = nullptr;
+    tiles::class_scale* scales_there_ = nullptr;
     double* squares_there_ = nullptr;
     double* weights_there_ = nullptr;
-    tile_job job_; ///< what all launches share
+    tiles::tile_job job_; ///< what all launches share
     double own_weight_ = 1;
     bool fresh_ = true, weighted_ = false;
     bool on_stream_ = false; ///< some bucket of the step is
     std::size_t launched_ = 0;
 };
-
-/// The engine for a communicator.
-template <communicator C> struct engine_for {
-    using type = host_engine<C>;
-};
-template <stream_exchange C> struct engine_for<C> {
-    using type = stream_engine<C>;
-};
-template <communicator C> using engine_of = typename engine_for<C>::type;
 
 } // namespace sdp::detail

@@ -30,7 +30,7 @@ public:
     static void begin_step() noexcept { }
     static void launch(std::size_t) noexcept { }
     [[nodiscard]] static bool concerned() noexcept { return false; }
-    template <class TypeOf> static void finish(const tile_job&, TypeOf) noexcept { }
+    template <class TypeOf> static void finish(const tiles::tile_job&, TypeOf) noexcept { }
     static void retract() noexcept { }
 };
 
@@ -97,7 +97,7 @@ public:
     /// Puts the sums of all buckets on the stream, and has it wait for what owners do to this worker's tensors.
     /// @param step what is the same for all sums of the step
     /// @param wire_of the type that elements of a type are rounded to
-    template <class TypeOf> void finish(const tile_job& step, TypeOf wire_of)
+    template <class TypeOf> void finish(const tiles::tile_job& step, TypeOf wire_of)
     {
         if (!concerned())
             return;
@@ -194,7 +194,7 @@ private:
                 job.tiles += bucket.tiles.first;
                 job.count = static_cast<std::uint32_t>(bucket.tiles.count);
                 for (const auto* place : std::span(places_).subspan(bucket.first_tensor, bucket.tensors))
-                    job.alignment = common_alignment(job.alignment, place);
+                    job.alignment = tiles::common_alignment(job.alignment, place);
                 const auto type = store_->buckets()[b].type;
                 comm_->executor().run(tile_phase::reduce_in_tensors, job, type, wire_of(type));
             }
@@ -249,7 +249,7 @@ private:
     std::vector<std::uint32_t> sources_, owners_; ///< peers whose elements I own, who own some of mine
     std::vector<void*> places_; ///< by tensor of the sums
     void** places_there_ = nullptr;
-    tile_job job_; ///< what all launches share
+    tiles::tile_job job_; ///< what all launches share
     std::uint64_t step_ = 0, followed_ = 0;
 };
 

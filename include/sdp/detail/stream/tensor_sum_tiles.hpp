@@ -51,11 +51,11 @@ public:
     [[nodiscard]] const bucket_sums& of(std::size_t b) const noexcept { return buckets_[b]; }
     /// Of all buckets, one after the other; what places are of.
     [[nodiscard]] const std::vector<tensor>& tensors() const noexcept { return tensors_; }
-    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return tiles_; }
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_.shapes(); }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return shapes_.runs(); }
-    [[nodiscard]] const std::vector<sum_group>& groups() const noexcept { return groups_; }
-    [[nodiscard]] const std::vector<tensor_side>& sides() const noexcept { return sides_; }
+    [[nodiscard]] const std::vector<tiles::work_tile>& tiles() const noexcept { return tiles_; }
+    [[nodiscard]] const std::vector<tiles::row_shape>& shapes() const noexcept { return shapes_.shapes(); }
+    [[nodiscard]] const std::vector<tiles::listed_run>& runs() const noexcept { return shapes_.runs(); }
+    [[nodiscard]] const std::vector<tiles::sum_group>& groups() const noexcept { return groups_; }
+    [[nodiscard]] const std::vector<tiles::tensor_side>& sides() const noexcept { return sides_; }
 
 private:
     /// How much of a peer's layout has been used.
@@ -108,14 +108,14 @@ private:
                         fail_to_match(peer);
                     count = std::min(count, cursors_[peer].left());
                 }
-            const sum_group group {
+            const tiles::sum_group group {
                 static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(trainers.size()), piece.sharing_class};
             std::uint64_t alignment = 0;
             for (std::size_t t = 0; t < trainers.size(); ++t) {
                 const bool own = trainers[t] == peer_table::self;
                 const auto part = own ? shapes_.part(rows, done, count) : take(cursors_[trainers[t]], count);
                 alignment |= part.alignment | part.start | part.within;
-                tensor_side side;
+                tiles::tensor_side side;
                 side.start = part.start;
                 side.within = part.within;
                 side.shape = part.shape;
@@ -153,8 +153,8 @@ private:
         const auto type = store_->buckets()[b].type;
         const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), store_->wire_size_of(b)));
         const auto width = width_of(widest, alignment);
-        for (std::uint64_t done = 0; done < count; done += tile_elements) {
-            const auto here = std::min<std::uint64_t>(tile_elements, count - done), whole = here - here % width;
+        for (std::uint64_t done = 0; done < count; done += tiles::tile_elements) {
+            const auto here = std::min<std::uint64_t>(tiles::tile_elements, count - done), whole = here - here % width;
             add_tile(done, whole, width);
             add_tile(done + whole, here - whole, 1);
         }
@@ -163,7 +163,7 @@ private:
     {
         if (count == 0)
             return;
-        work_tile t;
+        tiles::work_tile t;
         t.packed = first;
         t.count = static_cast<std::uint32_t>(count);
         t.group = static_cast<std::uint32_t>(groups_.size() - 1);
@@ -183,9 +183,9 @@ private:
     std::vector<bucket_sums> buckets_;
     std::vector<tensor> tensors_;
     std::size_t of_parameter_ = 0; ///< where the tensors of the parameter at hand begin
-    std::vector<work_tile> tiles_;
-    std::vector<sum_group> groups_;
-    std::vector<tensor_side> sides_;
+    std::vector<tiles::work_tile> tiles_;
+    std::vector<tiles::sum_group> groups_;
+    std::vector<tiles::tensor_side> sides_;
 };
 
 } // namespace sdp::detail

@@ -54,15 +54,15 @@ public:
         return {first, tiles_.size() - first};
     }
 
-    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return tiles_; }
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_.shapes(); }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return shapes_.runs(); }
+    [[nodiscard]] const std::vector<tiles::work_tile>& tiles() const noexcept { return tiles_; }
+    [[nodiscard]] const std::vector<tiles::row_shape>& shapes() const noexcept { return shapes_.shapes(); }
+    [[nodiscard]] const std::vector<tiles::listed_run>& runs() const noexcept { return shapes_.runs(); }
 
 private:
     void cut(const job& j, const shaped_rows& rows, std::uint64_t packed, std::uint32_t widest)
     {
-        for (std::uint64_t done = 0; done < rows.count; done += tile_elements) {
-            const auto count = std::min<std::uint64_t>(tile_elements, rows.count - done);
+        for (std::uint64_t done = 0; done < rows.count; done += tiles::tile_elements) {
+            const auto count = std::min<std::uint64_t>(tiles::tile_elements, rows.count - done);
             const auto part = shapes_.part(rows, done, count);
             const auto width = width_of(widest, part.alignment | part.start | part.within | (packed + done) | j.others);
             // Two tiles if the last elements do not fill what moves at a time.
@@ -76,7 +76,7 @@ private:
     {
         if (rows.count == 0)
             return;
-        work_tile t;
+        tiles::work_tile t;
         t.start = rows.start;
         t.within = rows.within;
         t.count = static_cast<std::uint32_t>(rows.count);
@@ -89,7 +89,7 @@ private:
     }
 
     const overlap_plan* plan_;
-    std::vector<work_tile> tiles_;
+    std::vector<tiles::work_tile> tiles_;
     shape_list shapes_;
 };
 

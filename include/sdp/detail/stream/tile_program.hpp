@@ -57,19 +57,19 @@ public:
             buckets_.emplace_back();
             add_gradients(b);
             add_values(b);
-            if (std::max(buckets_.back().gradients.size(), buckets_.back().values.size()) > most_tensors)
-                fail("bucket ", b, " holds more than ", most_tensors,
+            if (std::max(buckets_.back().gradients.size(), buckets_.back().values.size()) > tiles::most_tensors)
+                fail("bucket ", b, " holds more than ", tiles::most_tensors,
                     " tensors, the most that one launch takes; expected smaller buckets");
         }
         std::ranges::stable_sort(squares_, {}, &square_part::parameter);
     }
 
     [[nodiscard]] const bucket_tiles& of(std::size_t b) const noexcept { return buckets_[b]; }
-    [[nodiscard]] const std::vector<work_tile>& tiles() const noexcept { return cutter_.tiles(); }
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return cutter_.shapes(); }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return cutter_.runs(); }
-    [[nodiscard]] const std::vector<sum_group>& groups() const noexcept { return groups_; }
-    [[nodiscard]] const std::vector<sum_side>& sides() const noexcept { return sides_; }
+    [[nodiscard]] const std::vector<tiles::work_tile>& tiles() const noexcept { return cutter_.tiles(); }
+    [[nodiscard]] const std::vector<tiles::row_shape>& shapes() const noexcept { return cutter_.shapes(); }
+    [[nodiscard]] const std::vector<tiles::listed_run>& runs() const noexcept { return cutter_.runs(); }
+    [[nodiscard]] const std::vector<tiles::sum_group>& groups() const noexcept { return groups_; }
+    [[nodiscard]] const std::vector<tiles::sum_side>& sides() const noexcept { return sides_; }
     /// In order of declaration.
     [[nodiscard]] const std::vector<square_part>& squares() const noexcept { return squares_; }
     [[nodiscard]] std::size_t square_results() const noexcept { return square_results_; }
@@ -166,7 +166,7 @@ private:
         std::uint64_t places = 0;
         for (std::size_t t = 0; t < c.trainers.size(); ++t) {
             const auto peer = store_->peers().classes[piece.sharing_class].trainers[t];
-            sum_side side;
+            tiles::sum_side side;
             side.rank = static_cast<std::uint32_t>(c.trainers[t]);
             side.written = peer == peer_table::self || (route == route_kind::two_sided && !store_->values_to_trainers());
             if (peer != peer_table::self) {
@@ -224,8 +224,8 @@ private:
     const overlap_plan* plan_;
     tile_cutter cutter_;
     std::vector<bucket_tiles> buckets_;
-    std::vector<sum_group> groups_;
-    std::vector<sum_side> sides_;
+    std::vector<tiles::sum_group> groups_;
+    std::vector<tiles::sum_side> sides_;
     std::vector<std::size_t> shard_at_; ///< by piece
     std::vector<square_part> squares_;
     std::size_t square_results_ = 0;

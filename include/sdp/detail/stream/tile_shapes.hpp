@@ -30,19 +30,19 @@ public:
 
     shape_list()
     {
-        row_shape s;
-        s.per_row = s.length = divider(std::numeric_limits<std::int32_t>::max());
+        tiles::row_shape s;
+        s.per_row = s.length = tiles::divider(std::numeric_limits<std::int32_t>::max());
         shapes_.push_back(s);
     }
     /// As another worker has sent them.
-    shape_list(std::vector<row_shape> shapes, std::vector<listed_run> runs)
+    shape_list(std::vector<tiles::row_shape> shapes, std::vector<tiles::listed_run> runs)
         : shapes_(std::move(shapes))
         , runs_(std::move(runs))
     {
     }
 
-    [[nodiscard]] const std::vector<row_shape>& shapes() const noexcept { return shapes_; }
-    [[nodiscard]] const std::vector<listed_run>& runs() const noexcept { return runs_; }
+    [[nodiscard]] const std::vector<tiles::row_shape>& shapes() const noexcept { return shapes_; }
+    [[nodiscard]] const std::vector<tiles::listed_run>& runs() const noexcept { return runs_; }
 
     /// Calls `f(rows)` for the elements of a piece, in packed order. Always pieces of the same plan.
     template <class F> void split(const overlap_plan& plan, const overlap_piece& piece, F f)
@@ -104,8 +104,8 @@ private:
         auto& known = at->second;
         known.number = static_cast<std::uint32_t>(shapes_.size());
         const auto runs = plan.runs_of(piece);
-        row_shape s;
-        s.per_row = divider(static_cast<std::uint32_t>(plan.patterns[piece.pattern].elements));
+        tiles::row_shape s;
+        s.per_row = tiles::divider(static_cast<std::uint32_t>(plan.patterns[piece.pattern].elements));
         s.row_step = piece.stride;
         const std::uint64_t length = runs[0].length, step = runs.size() > 1 ? runs[1].offset - runs[0].offset : length;
         bool alike = true;
@@ -113,7 +113,7 @@ private:
             alike = alike && runs[i].length == length && runs[i].offset == runs[0].offset + i * step;
         alike = alike && step - length <= std::numeric_limits<std::uint32_t>::max();
         if (alike) {
-            s.length = divider(static_cast<std::uint32_t>(length));
+            s.length = tiles::divider(static_cast<std::uint32_t>(length));
             s.gap = static_cast<std::uint32_t>(step - length);
             known.first = runs[0].offset;
             known.alignment = length | step;
@@ -131,8 +131,8 @@ private:
         return known;
     }
 
-    std::vector<row_shape> shapes_;
-    std::vector<listed_run> runs_;
+    std::vector<tiles::row_shape> shapes_;
+    std::vector<tiles::listed_run> runs_;
     std::map<std::pair<std::uint32_t, std::uint32_t>, known_shape> known_; ///< by pattern and stride
 };
 

@@ -50,7 +50,7 @@ template <communicator C>
         std::size_t rows, shapes, runs;
         [[nodiscard]] std::size_t bytes() const noexcept
         {
-            return rows * sizeof(shaped_rows) + shapes * sizeof(row_shape) + runs * sizeof(listed_run);
+            return rows * sizeof(shaped_rows) + shapes * sizeof(tiles::row_shape) + runs * sizeof(tiles::listed_run);
         }
     };
     const auto& ranks = store.peers().ranks;
@@ -103,8 +103,8 @@ template <communicator C>
         if (!is_source[i])
             continue;
         layouts[i].rows = copy_in(std::vector<shaped_rows>(received[i].rows));
-        auto shapes = copy_in(std::vector<row_shape>(received[i].shapes));
-        layouts[i].shapes = shape_list(std::move(shapes), copy_in(std::vector<listed_run>(received[i].runs)));
+        auto shapes = copy_in(std::vector<tiles::row_shape>(received[i].shapes));
+        layouts[i].shapes = shape_list(std::move(shapes), copy_in(std::vector<tiles::listed_run>(received[i].runs)));
     }
     return layouts;
 }

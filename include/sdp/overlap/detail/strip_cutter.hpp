@@ -3,7 +3,7 @@
 /// @file
 /// @brief Cuts a parameter into strips: what has one class within one range of rows. The global order of all messages.
 
-#include <sdp/masking/regime.hpp>
+#include <sdp/masking/residency.hpp>
 #include <sdp/subnetwork.hpp>
 
 #include <algorithm>
@@ -30,34 +30,6 @@ struct strip {
     [[nodiscard]] std::uint64_t row_count() const noexcept { return static_cast<std::uint64_t>(rows.product()); }
     [[nodiscard]] std::uint64_t row_elements() const noexcept { return row_indices * static_cast<std::uint64_t>(inner); }
     [[nodiscard]] std::uint64_t elements() const noexcept { return row_count() * row_elements(); }
-};
-
-/// How the elements of one class in one parameter are dealt to its trainers: in consecutive shares of whole grains, as equal as
-/// these allow. A grain is one element up to 256 trainers. With thousands, single elements would make every small parameter
-/// that all share as many pieces and messages as it has elements.
-struct shares {
-    std::uint64_t total = 0; ///< elements
-    std::uint64_t trainers = 1;
-
-    [[nodiscard]] std::uint64_t grain() const noexcept { return (trainers + 255) / 256; }
-    [[nodiscard]] std::uint64_t grains() const noexcept { return (total + grain() - 1) / grain(); }
-
-    /// The first element of a share. Shares 0 … longer−1 have one grain more than the others.
-    [[nodiscard]] std::uint64_t begin(std::uint64_t number) const noexcept
-    {
-        const std::uint64_t shorter = grains() / trainers, longer = grains() % trainers;
-        return std::min(total, (number * shorter + std::min(number, longer)) * grain());
-    }
-    [[nodiscard]] std::uint64_t size(std::uint64_t number) const noexcept { return begin(number + 1) - begin(number); }
-
-    /// The share that an element is in, and the first element after that share.
-    [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> at(std::uint64_t element) const noexcept
-    {
-        const std::uint64_t shorter = grains() / trainers, longer = grains() % trainers, in_longer = longer * (shorter + 1);
-        const std::uint64_t g = element / grain();
-        const std::uint64_t number = g < in_longer ? g / (shorter + 1) : longer + (g - in_longer) / shorter;
-        return {number, begin(number + 1)};
-    }
 };
 
 /// Cuts parameters into the strips whose residents are `wanted`.
@@ -243,45 +215,6 @@ private:
     std::vector<interval> intervals_; ///< the runs of the strips, one strip after another
     std::vector<std::uint32_t> met_; ///< class of each run of the box at hand
     std::vector<std::uint32_t> strip_of_; ///< by class, for the box at hand
-};
-
-/// Local indices on one axis of a slab. Look-ups mostly ascend, so each starts where the one before ended.
-class axis_map {
-public:
-    explicit axis_map(const std::vector<interval>& selected)
-        : selected_(&selected)
-    {
-        before_.reserve(selected.size());
-        index_t before = 0;
-        for (const auto& i : selected) {
-            before_.push_back(before);
-            before += i.end - i.begin;
-        }
-    }
-
-    /// The local index of a full one, or −1 if it is not selected.
-    [[nodiscard]] index_t operator()(index_t full) noexcept
-    {
-        const auto size = static_cast<std::ptrdiff_t>(selected_->size());
-        const auto ends_before = [full](const interval& i) { return i.end <= full; };
-        if (at_ > 0 && !ends_before((*selected_)[static_cast<std::size_t>(at_ - 1)]))
-            at_ = 0;
-        const auto all = selected_->begin();
-        std::ptrdiff_t step = 1;
-        while (step < size - at_ && ends_before(all[at_ + step - 1])) {
-            at_ += step;
-            step *= 2;
-        }
-        at_ = std::partition_point(all + at_, all + at_ + std::min(step, size - at_), ends_before) - all;
-        if (at_ == size || all[at_].begin > full)
-            return -1;
-        return before_[static_cast<std::size_t>(at_)] + full - all[at_].begin;
-    }
-
-private:
-    const std::vector<interval>* selected_;
-    std::vector<index_t> before_;
-    std::ptrdiff_t at_ = 0; ///< the last look-up's interval
 };
 
 } // namespace sdp::detail

@@ -6,47 +6,18 @@
 /// Holder sets are never drawn independently: with few units some would be held by nobody and some workers would hold
 /// most. Every unit gets exactly k holders, least loaded first, and chance decides only between equals.
 
+#include <sdp/partition/detail/portable_random.hpp>
 #include <sdp/partition/rank_set.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <numeric>
-#include <random>
 #include <vector>
 
 namespace sdp::detail {
-
-/// The standard fixes the engine's output; its distributions and std::shuffle differ between libraries, so not those.
-class portable_random {
-public:
-    explicit portable_random(std::uint64_t seed)
-        : engine_(seed)
-    {
-    }
-
-    /// Uniform in [0, bound), bound ≥ 1.
-    [[nodiscard]] std::uint64_t below(std::uint64_t bound)
-    {
-        std::uint64_t value = engine_();
-        if (value > std::mt19937_64::max() - bound) { // else it is fair whatever the bound, and one division less
-            const std::uint64_t unfair = (std::mt19937_64::max() % bound + 1) % bound;
-            while (value > std::mt19937_64::max() - unfair)
-                value = engine_();
-        }
-        return value % bound;
-    }
-
-    template <class T> void shuffle(std::vector<T>& values)
-    {
-        for (std::size_t i = values.size(); i > 1; --i)
-            std::swap(values[i - 1], values[below(i)]);
-    }
-
-private:
-    std::mt19937_64 engine_;
-};
 
 /// A unit while its holders are being chosen.
 struct design_unit {

@@ -93,36 +93,36 @@ private:
     std::vector<double> values_; ///< not negative, by their bits
 };
 
-unsigned bits_of(sdp::detail::bf16_bits x)
+unsigned bits_of(sdp::tiles::bf16_bits x)
 {
     return x.bits;
 }
-unsigned bits_of(sdp::detail::f16_bits x)
+unsigned bits_of(sdp::tiles::f16_bits x)
 {
     return x.bits;
 }
 
 template <class W> [[nodiscard]] constexpr format format_of()
 {
-    return std::is_same_v<W, sdp::detail::bf16_bits> ? bf16 : f16;
+    return std::is_same_v<W, sdp::tiles::bf16_bits> ? bf16 : f16;
 }
 template <class W> [[nodiscard]] constexpr sdp::wire_format wire_of()
 {
-    return std::is_same_v<W, sdp::detail::bf16_bits> ? sdp::wire_format::bf16 : sdp::wire_format::f16;
+    return std::is_same_v<W, sdp::tiles::bf16_bits> ? sdp::wire_format::bf16 : sdp::wire_format::f16;
 }
 
 /// What is wrong with the conversion of one number; empty if nothing is.
 template <class W> std::string conversion_flaw(const nearest& rule, float x, bool among_all = false)
 {
-    const unsigned found = bits_of(sdp::detail::convert<W>(x));
+    const unsigned found = bits_of(sdp::tiles::convert<W>(x));
     const auto f = format_of<W>();
     if (std::isnan(x))
-        return std::isnan(f.value(found)) && std::isnan(sdp::detail::rounded<W>(x)) ? "" : "a NaN did not stay one";
+        return std::isnan(f.value(found)) && std::isnan(sdp::tiles::rounded<W>(x)) ? "" : "a NaN did not stay one";
     const unsigned expected = among_all ? rule.among_all(x) : rule(x);
     if (found != expected)
         return sdp::detail::text(x, " became ", found, ", expected ", expected);
-    if (static_cast<double>(sdp::detail::rounded<W>(x)) != f.value(found))
-        return sdp::detail::text(x, " came back as ", sdp::detail::rounded<W>(x));
+    if (static_cast<double>(sdp::tiles::rounded<W>(x)) != f.value(found))
+        return sdp::detail::text(x, " came back as ", sdp::tiles::rounded<W>(x));
     return {};
 }
 
@@ -191,14 +191,14 @@ template <class W> float ring_mean(const std::vector<float>& given, std::size_t 
 {
     float sum = given[start];
     for (std::size_t hop = 1; hop < given.size(); ++hop)
-        sum = sdp::detail::rounded<W>(sum + given[(start + hop) % given.size()]);
-    return sdp::detail::rounded<W>(sum / static_cast<float>(given.size()));
+        sum = sdp::tiles::rounded<W>(sum + given[(start + hop) % given.size()]);
+    return sdp::tiles::rounded<W>(sum / static_cast<float>(given.size()));
 }
 
 } // namespace
 
 TEST_CASE_TEMPLATE(
-    "conversions round to the nearest of all 65536 values, ties to even", W, sdp::detail::bf16_bits, sdp::detail::f16_bits)
+    "conversions round to the nearest of all 65536 values, ties to even", W, sdp::tiles::bf16_bits, sdp::tiles::f16_bits)
 {
     const auto f = format_of<W>();
     const nearest rule(f);
@@ -206,7 +206,7 @@ TEST_CASE_TEMPLATE(
     // All values of the type are themselves; so is half-way between two, and what is next to that, on either side.
     for (unsigned bits = 0; bits < 65536; ++bits) {
         const double value = f.value(bits);
-        const float there = sdp::detail::convert<float>(W {static_cast<std::uint16_t>(bits)});
+        const float there = sdp::tiles::convert<float>(W {static_cast<std::uint16_t>(bits)});
         if (std::isnan(value)) {
             REQUIRE(std::isnan(there));
             REQUIRE(conversion_flaw<W>(rule, there) == "");
@@ -214,7 +214,7 @@ TEST_CASE_TEMPLATE(
         }
         REQUIRE(static_cast<double>(there) == value);
         REQUIRE(std::signbit(there) == ((bits & 0x8000U) != 0));
-        REQUIRE(bits_of(sdp::detail::convert<W>(there)) == bits);
+        REQUIRE(bits_of(sdp::tiles::convert<W>(there)) == bits);
         if ((bits & 0x7FFFU) == f.infinity())
             continue;
         const double ulp = std::fabs(f.value(bits & 0x7FFFU)
@@ -242,30 +242,30 @@ TEST_CASE_TEMPLATE(
 
     constexpr float infinity = std::numeric_limits<float>::infinity();
     constexpr float largest = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::denorm_min();
-    CHECK(bits_of(sdp::detail::convert<W>(0.0F)) == 0);
-    CHECK(bits_of(sdp::detail::convert<W>(-0.0F)) == 0x8000U);
-    CHECK(bits_of(sdp::detail::convert<W>(infinity)) == f.infinity());
-    CHECK(bits_of(sdp::detail::convert<W>(-infinity)) == (f.infinity() | 0x8000U));
-    CHECK(bits_of(sdp::detail::convert<W>(largest)) == f.infinity());
-    CHECK(bits_of(sdp::detail::convert<W>(least)) == 0);
-    CHECK(bits_of(sdp::detail::convert<W>(-least)) == 0x8000U);
+    CHECK(bits_of(sdp::tiles::convert<W>(0.0F)) == 0);
+    CHECK(bits_of(sdp::tiles::convert<W>(-0.0F)) == 0x8000U);
+    CHECK(bits_of(sdp::tiles::convert<W>(infinity)) == f.infinity());
+    CHECK(bits_of(sdp::tiles::convert<W>(-infinity)) == (f.infinity() | 0x8000U));
+    CHECK(bits_of(sdp::tiles::convert<W>(largest)) == f.infinity());
+    CHECK(bits_of(sdp::tiles::convert<W>(least)) == 0);
+    CHECK(bits_of(sdp::tiles::convert<W>(-least)) == 0x8000U);
     for (const std::uint32_t nan : {0x7F800001U, 0x7FC00000U, 0x7FFFFFFFU, 0xFF800001U, 0xFFFFFFFFU, 0x7F80FFFFU})
         CHECK(conversion_flaw<W>(rule, std::bit_cast<float>(nan)) == "");
     // The largest finite number, and the first that no longer is: half a step above it.
     const double most = f.value(f.infinity() - 1);
     const auto edge = static_cast<float>(most + f.ulp(most) / 2);
-    CHECK(bits_of(sdp::detail::convert<W>(std::nextafterf(edge, 0.0F))) == f.infinity() - 1);
-    CHECK(bits_of(sdp::detail::convert<W>(edge)) == f.infinity());
+    CHECK(bits_of(sdp::tiles::convert<W>(std::nextafterf(edge, 0.0F))) == f.infinity() - 1);
+    CHECK(bits_of(sdp::tiles::convert<W>(edge)) == f.infinity());
     if (f.mantissa_bits == 10) {
         CHECK(most == 65504);
         CHECK(edge == 65520.0F);
-        CHECK(bits_of(sdp::detail::convert<W>(0x1p-25F)) == 0); // half of the least, to even
-        CHECK(bits_of(sdp::detail::convert<W>(0x1.8p-25F)) == 1);
+        CHECK(bits_of(sdp::tiles::convert<W>(0x1p-25F)) == 0); // half of the least, to even
+        CHECK(bits_of(sdp::tiles::convert<W>(0x1.8p-25F)) == 1);
     }
 }
 
 TEST_CASE_TEMPLATE("the mean of gradients that the type holds is within one ulp of the mean in double, unlike a ring's sum in it",
-    W, sdp::detail::bf16_bits, sdp::detail::f16_bits)
+    W, sdp::tiles::bf16_bits, sdp::tiles::f16_bits)
 {
     const auto f = format_of<W>();
     double worst = 0, worst_ring = 0;
@@ -297,7 +297,7 @@ TEST_CASE_TEMPLATE("the mean of gradients that the type holds is within one ulp 
                     const double mean = sum / world, ulp = f.ulp(mean);
                     for (const auto& mine : found)
                         REQUIRE(std::bit_cast<std::uint32_t>(mine[p][i]) == std::bit_cast<std::uint32_t>(found[0][p][i]));
-                    REQUIRE(sdp::detail::rounded<W>(found[0][p][i]) == found[0][p][i]); // of the type
+                    REQUIRE(sdp::tiles::rounded<W>(found[0][p][i]) == found[0][p][i]); // of the type
                     worst = std::max(worst, std::fabs(static_cast<double>(found[0][p][i]) - mean) / ulp);
                     worst_ring = std::max(
                         worst_ring, std::fabs(static_cast<double>(ring_mean<W>(terms, i % terms.size())) - mean) / ulp);
@@ -313,7 +313,7 @@ TEST_CASE_TEMPLATE("the mean of gradients that the type holds is within one ulp 
 }
 
 TEST_CASE_TEMPLATE("what the type does not hold is rounded once on the way there and once on the way back", W,
-    sdp::detail::bf16_bits, sdp::detail::f16_bits)
+    sdp::tiles::bf16_bits, sdp::tiles::f16_bits)
 {
     for (std::uint64_t seed = 0; seed < 40; ++seed) {
         const auto s = unit::random_scene(seed);
@@ -372,7 +372,7 @@ TEST_CASE_TEMPLATE("what the type does not hold is rounded once on the way there
                     ++trainers[i];
                     divisor[i] += weight;
                     if (weight > 0) // of whole numbers below 2^6, exact up to the sum
-                        sum[i] += weight * sdp::detail::rounded<W>(given[rank][p][at]);
+                        sum[i] += weight * sdp::tiles::rounded<W>(given[rank][p][at]);
                 });
                 visit([&](std::size_t rank, std::size_t at, std::size_t i) {
                     const float found = all[0][rank][p][at];
@@ -386,7 +386,7 @@ TEST_CASE_TEMPLATE("what the type does not hold is rounded once on the way there
                         return;
                     }
                     const float by = over_world ? everybody : divisor[i];
-                    const float expected = divisor[i] > 0 ? sdp::detail::rounded<W>(sum[i] / by) : 0.0F;
+                    const float expected = divisor[i] > 0 ? sdp::tiles::rounded<W>(sum[i] / by) : 0.0F;
                     REQUIRE(std::bit_cast<std::uint32_t>(found + 0.0F) == std::bit_cast<std::uint32_t>(expected + 0.0F));
                 });
             }

@@ -59,7 +59,7 @@ TEST_CASE("gradients of half precision are summed in f32 and rounded once")
             sdp::run_workers(4, [&](sdp::thread_communicator inner) {
                 constexpr sdp::index_t size = 24;
                 const auto to_half = [&](float x) {
-                    return type == sdp::element_type::bf16 ? sdp::detail::to_bf16(x).bits : sdp::detail::to_f16(x).bits;
+                    return type == sdp::element_type::bf16 ? sdp::tiles::to_bf16(x).bits : sdp::tiles::to_f16(x).bits;
                 };
                 sdp::data_parallel net(square(type, size), sdp::neuron_partition {.coverage = coverage}, sdp::forward_masking {},
                     support::stream_communicator(inner));

@@ -50,7 +50,7 @@ template <class Net> std::vector<std::vector<float>> gradients_of(const Net& net
 /// The elements of all sides of all sums, in the order of the sums: which tensor, and where in it.
 std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail::tensor_sum_tiles& sums)
 {
-    sdp::detail::tile_job job;
+    sdp::tiles::tile_job job;
     job.shapes = sums.shapes().data();
     job.runs = sums.runs().data();
     std::vector<std::pair<std::uint32_t, std::uint64_t>> out;
@@ -60,7 +60,7 @@ std::vector<std::pair<std::uint32_t, std::uint64_t>> places_of(const sdp::detail
             for (std::uint32_t s = 0; s < group.sides; ++s) {
                 const auto& side = sums.sides()[group.first_side + s];
                 const auto x = side.within + static_cast<std::uint32_t>(t.packed) + i;
-                out.emplace_back(side.place, sdp::detail::place_in(job.runs, job.shapes[side.shape], side.start, x));
+                out.emplace_back(side.place, sdp::tiles::place_in(job.runs, job.shapes[side.shape], side.start, x));
             }
         }
     return out;

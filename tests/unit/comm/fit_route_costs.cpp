@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <unit/cases.hpp>
 
-#include <sdp/comm/route_costs.hpp>
+#include <sdp/comm/fit_route_costs.hpp>
 #include <sdp/comm/threads.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/masking/forward.hpp>

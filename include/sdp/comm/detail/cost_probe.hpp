@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Times messages and peer memory between the workers of a communicator.
+
+#include <sdp/comm/communicator.hpp>
+#include <sdp/comm/route_costs.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace sdp::detail {
+
+/// Times rounds in which every worker gets something from the one before it, on all workers at once.
+template <communicator C> class cost_probe {
+public:
+    cost_probe(C& comm, std::chrono::milliseconds limit)
+        : comm_(comm)
+        , limit_(limit)
+        , next_((comm.rank() + 1) % comm.size())
+        , before_((comm.rank() + comm.size() - 1) % comm.size())
+        , from_(large)
+        , to_(large)
+    {
+    }
+
+    static constexpr std::size_t small = 64, large = std::size_t {1} << 20; ///< bytes
+
+    [[nodiscard]] route_cost messages()
+    {
+        return fit([&](std::size_t bytes) {
+            const outgoing send {next_, from_.data(), bytes};
+            const incoming receive {before_, to_.data(), bytes};
+            comm_.exchange(0, std::span(&send, 1), std::span(&receive, 1)).wait(limit_);
+        });
+    }
+
+    /// Nothing where this worker reaches nobody else's memory.
+    [[nodiscard]] std::optional<route_cost> memory()
+    {
+        if constexpr (peer_memory<C>) {
+            // The one before it among those that it reaches, who all make the same ring.
+            int before = before_;
+            while (!comm_.reaches(before))
+                before = (before + comm_.size() - 1) % comm_.size();
+            if (before == comm_.rank())
+                return {};
+            auto segment = comm_.share(line + large);
+            auto* const mine = segment.of(comm_.rank());
+            std::uint64_t round = 0;
+            const auto counter = [](std::byte* at) { return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(at)); };
+            return fit([&](std::size_t bytes) {
+                counter(mine).store(++round, std::memory_order_release);
+                segment.notify();
+                const auto there = [&] {
+                    auto* const at = segment.of(before);
+                    return at != nullptr && counter(at).load(std::memory_order_acquire) >= round;
+                };
+                segment.wait(before, there, limit_);
+                std::memcpy(to_.data(), segment.of(before) + line, bytes);
+            });
+        } else {
+            return {};
+        }
+    }
+
+private:
+    static constexpr std::size_t line = 64;
+
+    template <class Round> [[nodiscard]] route_cost fit(Round round)
+    {
+        const double a = median_us(small, round), b = median_us(large, round);
+        return {a, std::max(b - a, 0.0) * 1e3 / static_cast<double>(large - small)};
+    }
+
+    template <class Round> [[nodiscard]] static double median_us(std::size_t bytes, Round round)
+    {
+        constexpr int rounds = 9;
+        std::vector<double> times;
+        for (int i = 0; i <= rounds; ++i) {
+            const auto start = std::chrono::steady_clock::now();
+            round(bytes);
+            const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
+            if (i > 0) // the first one warms up
+                times.push_back(took.count());
+        }
+        std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
+        return times[rounds / 2];
+    }
+
+    C& comm_;
+    std::chrono::milliseconds limit_;
+    int next_, before_;
+    std::vector<std::byte> from_, to_;
+};
+
+} // namespace sdp::detail

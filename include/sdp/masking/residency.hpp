@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Who stores and who trains what: follows from an assignment and a masking regime.
+
+#include <sdp/masking/detail/resident_classes.hpp>
+#include <sdp/masking/regime.hpp>
+#include <sdp/partition/assignment.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace sdp {
+
+/// Who stores and who trains every element of a model. A plain value; everything after it derives from it alone.
+class residency {
+public:
+    /// A maximal stretch of a group's neurons with the same residents.
+    struct run {
+        index_t begin = 0;
+        index_t end = 0;
+        std::uint32_t residents = 0; ///< class number
+        friend bool operator==(const run&, const run&) = default;
+    };
+
+    /// @throws sdp::error if the regime names ranks outside the world, lets a worker train what it does not store, or if an
+    ///         element is trained by nobody (for which the parameter is named)
+    template <masking_regime R>
+    residency(const model& m, const assignment& a, const R& regime)
+        : world_(a.world())
+        , classes_(a.world())
+    {
+        if (a.group_count() != m.groups().size() || a.block_count() != m.blocks().size())
+            detail::fail("the assignment has ", a.group_count(), " neuron groups and ", a.block_count(), " blocks, the model ",
+                m.groups().size(), " and ", m.blocks().size(), "; expected an assignment of this model");
+        const auto everyone = rank_set::all(world_);
+        const auto classify = [&](std::string_view name, bool is_block, const rank_set& holders) {
+            const unit_view unit {name, is_block, holders, world_};
+            residents who {regime.stored_by(unit), regime.trained_by(unit)};
+            const std::string_view kind = is_block ? "block '" : "neuron group '";
+            if (!everyone.includes(who.stored))
+                detail::fail(kind, name, "' is stored by ranks ", who.stored.ranks(), ", but the world has ", world_, " workers");
+            if (!who.stored.includes(who.trained))
+                detail::fail(kind, name, "' is trained by ranks ", who.trained.ranks(), " but stored only by ",
+                    who.stored.ranks(), "; who trains must also store");
+            if (who.trained.empty())
+                detail::fail(kind, name, "' is trained by nobody; expected at least one rank");
+            return classes_.add(who);
+        };
+        // A regime is a pure function, so it is asked once for each holder set of a group, or of all that is split.
+        struct answer {
+            std::uint32_t question = 0;
+            std::uint32_t number = 0;
+        };
+        std::vector<answer> answers(a.holder_set_count());
+        std::uint32_t question = 1;
+        const auto ask = [&](std::string_view name, bool is_block, std::uint32_t holders) {
+            auto& known = answers[holders];
+            if (known.question != question)
+                known = {question, classify(name, is_block, a.holders(holders))};
+            return known.number;
+        };
+        const auto next_name = [&] { question += by_holders_alone<R> ? 0U : 1U; };
+        for (std::size_t g = 0; g < a.group_count(); ++g, next_name()) {
+            auto& runs = groups_.emplace_back();
+            runs.reserve(a.units(group_id(g)).size());
+            for (const auto& unit : a.units(group_id(g))) {
+                const auto number = ask(m.groups()[g].name, false, unit.holders);
+                if (!runs.empty() && runs.back().residents == number)
+                    runs.back().end = unit.end;
+                else
+                    runs.push_back({unit.begin, unit.end, number});
+            }
+        }
+        for (std::size_t b = 0; b < a.block_count(); ++b, next_name())
+            blocks_.push_back(ask(m.blocks()[b].name, true, a.holders_number(block_id(b))));
+        check_every_element_is_trained(m);
+    }
+
+    [[nodiscard]] int world() const noexcept { return world_; }
+    [[nodiscard]] std::span<const run> runs(group_id id) const noexcept { return groups_[index_of(id)]; }
+    [[nodiscard]] std::uint32_t of(block_id id) const noexcept { return blocks_[index_of(id)]; }
+    [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept { return classes_[number]; }
+
+    /// The classes met so far; a consumer continues the table in one of its own and lets that grow by intersections.
+    [[nodiscard]] const detail::resident_classes& classes() const noexcept { return classes_; }
+
+private:
+    /// Parameters with the same block and groups have the same classes and are looked at once, and of a group only its
+    /// distinct classes are, so this does not grow with the runs of a model times its parameters.
+    void check_every_element_is_trained(const model& m) const
+    {
+        std::vector<std::uint32_t> seen_for(classes_.size(), 0);
+        std::uint32_t look = 0;
+        const auto distinct = [&](group_id g) {
+            ++look;
+            std::vector<std::uint32_t> out;
+            for (const auto& r : runs(g))
+                if (seen_for[r.residents] != look) {
+                    seen_for[r.residents] = look;
+                    out.push_back(r.residents);
+                }
+            return out;
+        };
+        const auto untrained = [](const parameter& p) {
+            detail::fail("parameter '", p.name,
+                "' has elements that nobody trains: no rank holds all of the units they "
+                "lie in; expected at least one holder for every element");
+        };
+        std::set<std::vector<std::uint32_t>> done;
+        std::optional<detail::resident_classes> table;
+        for (const auto& p : m.parameters()) {
+            const std::uint32_t outer = p.where.within ? of(*p.where.within) : detail::resident_classes::pinned;
+            std::vector<std::uint32_t> units {outer};
+            for (const auto& axis : p.where.axes)
+                units.push_back(static_cast<std::uint32_t>(index_of(axis.group)));
+            // Elements in one unit have its trainers, and that there are some is known.
+            if (units.size() == 1 || (units.size() == 2 && outer == detail::resident_classes::pinned))
+                continue;
+            std::sort(units.begin() + 1, units.end());
+            if (!done.insert(units).second)
+                continue;
+            if (units.size() == 2) {
+                for (const auto number : distinct(group_id(units[1])))
+                    if (!classes_[number].trained.intersects(classes_[outer].trained))
+                        untrained(p);
+                continue;
+            }
+            if (!table)
+                table.emplace(&classes_);
+            std::vector<std::uint32_t> met {outer};
+            for (std::size_t i = 1; i < units.size(); ++i) {
+                std::vector<std::uint32_t> next;
+                for (const auto inner : distinct(group_id(units[i])))
+                    for (const auto number : met)
+                        next.push_back(table->intersect(number, inner));
+                std::sort(next.begin(), next.end());
+                next.erase(std::unique(next.begin(), next.end()), next.end());
+                met = std::move(next);
+            }
+            for (const auto number : met)
+                if ((*table)[number].trained.empty())
+                    untrained(p);
+        }
+    }
+
+    int world_;
+    detail::resident_classes classes_;
+    std::vector<std::vector<run>> groups_;
+    std::vector<std::uint32_t> blocks_;
+};
+
+} // namespace sdp
