@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief NCCL's errors as exceptions, and its calls with an end to the waiting.
+/// @brief NCCL's calls, with an end to the waiting and errors as exceptions.
 
+#include <sdp/comm/nccl_error.hpp>
+#include <sdp/comm/nccl_options.hpp>
 #include <sdp/error.hpp>
 
 #include <nccl.h>
@@ -13,28 +15,6 @@
 #include <thread>
 
 namespace sdp {
-
-/// NCCL failed, or a peer did not answer. The communicator is aborted then.
-class nccl_error : public error {
-public:
-    nccl_error(const std::string& what, ncclResult_t code)
-        : error(what)
-        , code_(code)
-    {
-    }
-    [[nodiscard]] ncclResult_t code() const noexcept { return code_; }
-
-private:
-    ncclResult_t code_;
-};
-
-struct nccl_options {
-    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
-    /// Of communicators that are made: whether NCCL's own calls may wait for peers, as long as it takes. Two ranks get in touch
-    /// in their first exchange, inside NCCL, where a peer that never comes is waited for without an end. Where that is left to a
-    /// thread of NCCL's, `timeout` holds there too; each exchange costs the host a thread more.
-    bool blocking = false;
-};
 
 namespace detail {
 
