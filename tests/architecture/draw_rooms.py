@@ -8,6 +8,7 @@ from html import escape
 from itertools import permutations
 
 ROW, BOX_HEIGHT, BOX_MARGIN, LINE_GAP = 92, 46, 26, 14
+TO_THE_MIDDLE = 0.3
 FONT = "font-family='DejaVu Sans, Helvetica, Arial, sans-serif'"
 
 
@@ -87,7 +88,7 @@ def ordered(rows, links):
 
 
 def placed(rows, links, width_of):
-    """The middle of everything on its row: near what it is linked to, without overlaps."""
+    """The middle of everything on its row: near what it is linked to and not far from the middle of the picture, without overlaps."""
     x = {}
     for row in rows:
         at = 0
@@ -98,9 +99,10 @@ def placed(rows, links, width_of):
     for a, b in links:
         linked[a].append(b)
         linked[b].append(a)
+    middle = max(x[n] + width_of(n) / 2 for n in x) / 2
     for _ in range(60):
         for row in [*rows, *reversed(rows)]:
-            wish = {n: sum(x[m] for m in linked[n]) / len(linked[n]) if linked[n] else x[n] for n in row}
+            wish = {n: (1 - TO_THE_MIDDLE) * sum(x[m] for m in linked[n]) / len(linked[n]) + TO_THE_MIDDLE * middle for n in row}
             # Neighbours that would overlap are pushed apart from the left and from the right; the mean of both stays in the middle.
             left, right = {}, {}
             for i, n in enumerate(row):
