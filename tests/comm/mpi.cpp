@@ -210,7 +210,6 @@ TEST_CASE("MPI's own handle is taken like Boost.MPI's")
     for (int rank = 0; rank < small_pieces.size(); ++rank)
         CHECK(small_pieces.reaches(rank) == (rank == small_pieces.rank()));
     conformance::ring(small_pieces);
-    conformance::suite([](auto scenario) { scenario(sdp::mpi_communicator(MPI_COMM_WORLD)); });
 }
 
 TEST_CASE("a process outside the given communicator is refused")
