@@ -4,8 +4,8 @@
 # performance.sh [--quick] <build directory>: runs all measurements of docs/performance.md and fills its tables and its plot.
 #
 # Every run of a program leaves Google Benchmark's JSON in <build directory>/performance/; performance.py makes docs/results/ and the
-# document of them. With --quick runs are few and small and go, with a copy of the document, to <build directory>/performance-quick:
-# that shows that everything runs, and measures nothing.
+# document of them. With --quick runs are few and small and fill a copy, <build directory>/performance-quick/docs/performance.md: that
+# shows that everything runs, and measures nothing.
 set -eu
 
 quick=""
@@ -22,8 +22,9 @@ json=$build/performance${quick:+-quick}
 rm -rf "$json"
 mkdir -p "$json"
 if [ -n "$quick" ]; then
-    cp "$docs/performance.md" "$json/"
-    docs=$json
+    mkdir -p "$json/docs"
+    cp "$docs/performance.md" "$json/docs/"
+    docs=$json/docs
 fi
 mkdir -p "$docs/results"
 
@@ -121,3 +122,4 @@ for run in $runs; do
 done
 
 "$here/performance.py" "$json" "$docs"
+echo "filled $docs/performance.md"
