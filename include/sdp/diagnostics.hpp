@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What an arrangement costs, computed without running it.
+/// @brief Costs of an arrangement, computed without running it.
 
 #include <sdp/detail/elements/wire.hpp>
 #include <sdp/overlap/make_plan.hpp>
@@ -17,7 +17,7 @@
 
 namespace sdp {
 
-/// How many units have how many holders: pinned groups and blocks count as one unit each.
+/// The number of units for each number of holders. Pinned groups and blocks count as one unit each.
 [[nodiscard]] inline std::map<int, std::size_t> holders_histogram(const assignment& a)
 {
     std::map<int, std::size_t> out;
@@ -29,12 +29,12 @@ namespace sdp {
     return out;
 }
 
-/// What one worker keeps.
+/// The elements that one worker keeps.
 struct worker_share {
     index_t stored = 0; ///< elements whose value it keeps
     index_t trained = 0; ///< elements with gradient and, under `average`, optimizer state
     index_t owned = 0; ///< elements with optimizer state under `owner_update`
-    index_t stored_maskable = 0; ///< of `stored`, those of parameters that may be split
+    index_t stored_maskable = 0; ///< of `stored`, elements of parameters that can be split
     index_t trained_maskable = 0;
     std::uint64_t value_bytes = 0;
     std::uint64_t gradient_bytes = 0;
@@ -43,17 +43,17 @@ struct worker_share {
 
 namespace detail {
 
-    /// The elements of one class within one parameter, and how they are dealt to its trainers.
+    /// The elements of one sharing class within one parameter, and the rule that deals them to its trainers.
     struct class_part {
         const parameter& of;
         const residents& who;
         std::uint64_t elements;
-        std::uint64_t first_owner; ///< position of the trainer that gets the first share
+        std::uint64_t first_owner; ///< position of the trainer that receives the first share
 
         [[nodiscard]] std::uint64_t holders() const { return static_cast<std::uint64_t>(who.trained.size()); }
 
-        /// What the trainer at that position owns. The longer shares go round from parameter to parameter, so that in the whole
-        /// model nobody owns more than one grain above another.
+        /// Number of elements that the trainer at that position owns. The longer shares rotate from parameter to parameter, so
+        /// over the whole model the trainers' counts differ by at most one grain.
         [[nodiscard]] std::uint64_t owned(std::uint64_t position) const
         {
             const std::uint64_t k = holders();
@@ -81,7 +81,7 @@ namespace detail {
 
 } // namespace detail
 
-/// What each worker keeps, with an optimizer of that many state tensors per gradient (2 for Adam, 0 for plain SGD).
+/// The elements that each worker keeps, with an optimizer of that many state tensors per gradient (2 for Adam, 0 for plain SGD).
 [[nodiscard]] inline std::vector<worker_share> worker_shares(
     const model& m, const residency& r, update_mode mode = update_mode::average, int optimizer_states = 2)
 {
@@ -110,12 +110,12 @@ namespace detail {
     return out;
 }
 
-/// Bytes that one worker sends in a step, from the formula alone; a synchronizer's counters show the same number.
+/// Bytes that one worker sends in a step, computed from the formula alone. A synchronizer's counters show the same number.
 ///
-/// P elements with trainers T (k = |T|) and readers R = stored ∖ trained, of which a trainer owns o (P/k, rounded up or
-/// down, to whole grains above 256 trainers): under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R|
-/// values; under `owner_update` (P − o) gradients and o(k−1+|R|) values. Summed over the workers the gradients come to 2(k−1)P.
-/// A gradient has the size of the wire format. Formula: ours, from the averaging over holders of the paper.
+/// For P elements with trainers T (k = |T|) and readers R = stored ∖ trained, let a trainer own o elements (P/k, rounded up or
+/// down, to whole grains above 256 trainers). Under `average` it sends (P − o) + o(k−1) gradients, or P if k = 2, and o·|R|
+/// values; under `owner_update` it sends (P − o) gradients and o(k−1+|R|) values. Summed over the workers this is 2(k−1)P
+/// gradients. A gradient has the size of the wire format. Formula: ours, from the averaging over holders of the paper.
 [[nodiscard]] inline std::uint64_t bytes_per_step(
     const model& m, const residency& r, int rank, update_mode mode = update_mode::average, wire_format wire = wire_format::as_is)
 {
@@ -137,7 +137,7 @@ namespace detail {
     return bytes;
 }
 
-/// Heaviest worker's load over the mean load, by the costs of the units each holds; 1 is perfect.
+/// The load of the heaviest worker divided by the mean load, by the costs of the units each holds; 1 is perfect.
 [[nodiscard]] inline double balance(const model& m, const assignment& a)
 {
     const auto load = detail::spread(

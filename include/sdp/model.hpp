@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The declarative description of a model: parameters, neuron groups and blocks. No tensors, no tracer.
+/// @brief The description of a model: parameters, neuron groups and blocks. No tensors, no tracer.
 ///
-/// Two statements are enough for MLPs, gated MLPs, convolutions with their batch-norm, multi-head and grouped-query
-/// attention and whole residual blocks: "this axis of the parameter counts those neurons" and
-/// "the parameter belongs to that block".
-/// A parameter about which neither is said is pinned: every worker holds it.
+/// Two statements describe MLPs, gated MLPs, convolutions with their batch-norm, multi-head and grouped-query attention, and
+/// whole residual blocks: "this axis of the parameter counts those neurons" and "the parameter belongs to that block". A
+/// parameter with neither statement is pinned: every worker holds it.
 
 #include <sdp/tensor.hpp>
 
@@ -20,12 +19,12 @@
 
 namespace sdp {
 
-/// Handles into a model; the numbers count from zero in order of declaration.
+/// Handles of parts of a model; their numbers count from zero in order of declaration.
 enum class parameter_id : std::uint32_t {};
 enum class group_id : std::uint32_t {};
 enum class block_id : std::uint32_t {};
 
-/// The number behind a handle, for indexing a host's own arrays.
+/// The number of a handle, for indexing a host's own arrays.
 template <class Id>
 requires std::is_enum_v<Id>
 [[nodiscard]] constexpr std::size_t index_of(Id id) noexcept
@@ -33,29 +32,29 @@ requires std::is_enum_v<Id>
     return static_cast<std::size_t>(id);
 }
 
-/// An inner dimension that may be split over the workers: hidden units, heads, channels.
+/// An inner dimension that can be split over the workers: hidden units, heads, channels.
 struct neuron_group {
     std::string name;
-    index_t neurons = 0; ///< how many, ≥ 1
+    index_t neurons = 0; ///< number of neurons, ≥ 1
     double cost_per_neuron = 0; ///< in any unit; 0 means the elements of all parameters per neuron
 };
 
-/// A residual branch that a worker holds whole or not at all.
+/// A residual branch; a worker holds all of it or nothing.
 struct block {
     std::string name;
     double cost = 0; ///< in any unit; 0 means the elements of all its parameters
 };
 
-/// "This axis of the parameter is that neuron group."
+/// The statement "this axis of the parameter is that neuron group".
 struct neuron_axis {
     int axis = 0;
     group_id group {};
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
 };
 
-/// Where a parameter belongs, and what its elements are.
+/// The block and the neuron groups of a parameter, and its element type.
 struct placement {
-    std::optional<block_id> within {}; ///< the block it is part of
+    std::optional<block_id> within {}; ///< the block that contains it
     std::vector<neuron_axis> axes {}; ///< its axes that are neuron groups; each axis at most once
     element_type type = element_type::f32; ///< of its values and of its gradient
 };
@@ -100,9 +99,9 @@ public:
         return block_id(blocks_.size() - 1);
     }
 
-    /// Declares a parameter of that full shape. Declare in forward order: gradients are expected in reverse.
-    /// @throws sdp::error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group
-    ///         whose neurons do not divide the axis, or an unknown group or block
+    /// Declares a parameter and its full shape. Declare parameters in forward order, because gradients are expected in reverse.
+    /// @throws sdp::error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group whose
+    ///         neurons do not divide the axis, or an unknown group or block
     parameter_id add_parameter(std::string name, extents shape, placement where = {})
     {
         check_name("parameter", name, parameter_names_);
@@ -131,7 +130,7 @@ public:
         return parameter_id(parameters_.size() - 1);
     }
 
-    /// Checks what can only be seen when the description is complete.
+    /// Checks conditions that need the complete description.
     /// @throws sdp::error on a model without parameters, or a group or block that no parameter uses
     void validate() const
     {
@@ -154,7 +153,7 @@ public:
     [[nodiscard]] const block& operator[](block_id id) const noexcept { return blocks_[index_of(id)]; }
 
     /// The parameter of that name.
-    /// @throws sdp::error if there is none
+    /// @throws sdp::error if the model has none
     [[nodiscard]] parameter_id find(std::string_view name) const
     {
         const auto found = parameter_names_.find(std::string(name));
@@ -163,21 +162,21 @@ public:
         return parameter_id(found->second);
     }
 
-    /// What one neuron of the group costs a worker that holds it: as declared, else the elements that belong to it.
+    /// The cost of one neuron of the group to a holder: the declared cost, or else the number of its elements.
     [[nodiscard]] double cost_per_neuron(group_id id) const noexcept
     {
         const double declared = groups_[index_of(id)].cost_per_neuron;
         return declared > 0 ? declared : static_cast<double>(elements_per_neuron_[index_of(id)]);
     }
 
-    /// What the block costs a worker that holds it: as declared, else the elements of its parameters.
+    /// The cost of the block to a holder: the declared cost, or else the number of elements of its parameters.
     [[nodiscard]] double cost(block_id id) const noexcept
     {
         const double declared = blocks_[index_of(id)].cost;
         return declared > 0 ? declared : static_cast<double>(block_elements_[index_of(id)]);
     }
 
-    /// The block that every parameter of the group lies in, if there is one.
+    /// The block that contains every parameter of the group, if there is one.
     [[nodiscard]] std::optional<block_id> enclosing_block(group_id id) const
     {
         std::optional<block_id> out;
@@ -193,10 +192,10 @@ public:
         return out;
     }
 
-    /// Elements of the whole model.
+    /// Number of elements of the whole model.
     [[nodiscard]] index_t size() const noexcept { return size_; }
 
-    /// Elements of the parameters that may be split.
+    /// Number of elements of the parameters that can be split.
     [[nodiscard]] index_t maskable_size() const noexcept
     {
         index_t out = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Random numbers that are a function of their index, and slice-wise initialisation with them.
+/// @brief Random numbers as a function of their index, and initialisation of slabs with them.
 ///
-/// A worker fills only what it stores, yet all workers agree bit for bit, because an element's value depends on its place
-/// in the full tensor and on nothing drawn before it. No worker ever allocates the full model.
+/// A worker fills only the elements it stores, yet all workers agree bit for bit, because an element's value depends on its index
+/// in the full tensor and not on earlier draws. No worker ever allocates the full model.
 
 #include <sdp/subnetwork.hpp>
 
@@ -15,8 +15,8 @@
 
 namespace sdp {
 
-/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a bijection of the counter under a
-/// key, with no state to carry along.
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a bijection of the counter under a key,
+/// without state.
 [[nodiscard]] constexpr std::array<std::uint32_t, 4> philox4x32(
     std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) noexcept
 {
@@ -31,7 +31,7 @@ namespace sdp {
     return counter;
 }
 
-/// An endless random sequence that can be read at any index.
+/// An endless random sequence with access to any index.
 class counter_generator {
 public:
     /// Streams of one seed are independent; use the parameter's number, for example.
@@ -51,8 +51,8 @@ public:
     /// Uniform in [0, 1), with 53 random bits.
     [[nodiscard]] constexpr double uniform(std::uint64_t index) const noexcept { return unit(bits(index)); }
 
-    /// Standard normal, by the Box–Muller transform. The same on all machines that share a math library; across libraries
-    /// the last bit of a double may differ.
+    /// Standard normal, by the Box–Muller transform. All machines with the same math library get the same bits; other libraries
+    /// may differ in the last bit of a double.
     [[nodiscard]] double normal(std::uint64_t index) const noexcept
     {
         const auto words = draw(index);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Everything that needs only the standard library and range-v3. Back ends and adapters are headers of their own:
+/// @brief Includes all headers that need only the standard library and range-v3. Back ends and adapters are separate headers:
 /// comm/mpi.hpp, adapters/torch.hpp.
 
 #include <sdp/comm/communicator.hpp>

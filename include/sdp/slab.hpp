@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Slabs: compact local tensors that are selections of a full one, and copies between the two.
+/// @brief Slabs: compact local tensors that select elements of a full tensor, and copies between the two.
 
 #include <sdp/model.hpp>
 
@@ -12,24 +12,24 @@
 
 namespace sdp {
 
-/// A half-open stretch of one axis, in indices of the full tensor.
+/// A half-open interval of one axis, in indices of the full tensor.
 struct interval {
     index_t begin = 0;
     index_t end = 0;
     friend bool operator==(const interval&, const interval&) = default;
 };
 
-/// One local tensor: a product of selected indices on every axis of one parameter, kept row-major in ascending order.
+/// One local tensor: a product of selected indices on every axis of one parameter, stored row-major in ascending order.
 struct slab {
     parameter_id parameter {};
-    bool trained = false; ///< it has a gradient
-    std::vector<std::vector<interval>> axes; ///< what is selected on each axis of the full tensor
+    bool trained = false; ///< true if it has a gradient
+    std::vector<std::vector<interval>> axes; ///< selected indices on each axis of the full tensor
     extents shape; ///< local extents: the sizes of the selections
     extents full_shape; ///< of the parameter
 
     [[nodiscard]] index_t size() const noexcept { return shape.product(); }
 
-    /// Local index on an axis of a full index that is selected, or −1.
+    /// The local index of a full index on an axis, or −1 if the index is not selected.
     [[nodiscard]] index_t local(std::size_t axis, index_t full) const noexcept
     {
         index_t before = 0;
@@ -46,8 +46,8 @@ struct slab {
 
 namespace detail {
 
-    /// Calls `visit(local_offset, full_offset, length)` for every stretch of a slab that is consecutive in both tensors on
-    /// the last axis; offsets count along the strides of the two tensors.
+    /// Calls `visit(local_offset, full_offset, length)` for every sequence of elements that is consecutive on the last axis of
+    /// both tensors. Offsets use the strides of the two tensors.
     template <class Visit>
     void for_each_stretch(const slab& s, const extents& local_strides, const extents& full_strides, Visit visit)
     {
@@ -94,7 +94,7 @@ namespace detail {
         });
     }
 
-    /// The view with that shape, if it has it: a flat buffer takes the shape it is used with.
+    /// The view with the given shape, if it fits; a flat buffer fits any shape with as many elements.
     [[nodiscard]] inline std::optional<tensor_view> fit(
         tensor_view view, const extents& shape, memory_space space = memory_space::host)
     {
@@ -151,8 +151,8 @@ template <viewable Full, viewable Local> void slice(const Full& full, const Loca
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_local);
 }
 
-/// Copies the local tensor to where its elements are in the full one, and leaves the others alone.
-/// @throws sdp::error as `slice`
+/// Copies the local tensor to the positions of its elements in the full one, and leaves the other elements unchanged.
+/// @throws sdp::error as `slice` does
 template <viewable Local, viewable Full> void unslice(const Local& local, const Full& full, const slab& s)
 {
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_full);

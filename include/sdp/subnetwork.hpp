@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief One worker's view of the model: the compact local tensors it keeps, and how they map to the full ones.
+/// @brief The subnetwork: one worker's compact local tensors, and their positions in the full ones.
 
 #include <sdp/masking/residency.hpp>
 #include <sdp/slab.hpp>
@@ -10,15 +10,14 @@
 
 namespace sdp {
 
-/// How a worker keeps the values of a parameter that it stores but trains only in part (backward masking).
+/// Layout of the values of a parameter that a worker stores but trains only in part (backward masking).
 ///
-/// With `whole` the values are one tensor and the gradient has the same shape; only the trained entries of the gradient are
-/// read or written. With `split` the trained part is a compact tensor of its own, with a gradient of that shape, and the
-/// frozen rest is kept in further tensors without gradients: nothing is computed to be thrown away. Under forward masking
-/// the two are the same.
+/// With `whole` the values are one tensor and the gradient has the same shape; only the trained entries of the gradient are read
+/// or written. With `split` the trained part is a compact tensor of its own, with a gradient of that shape, and further tensors
+/// without gradients hold the frozen rest, so no gradient is computed in vain. Under forward masking the two are the same.
 enum class value_layout : std::uint8_t { whole, split };
 
-/// What one worker stores and trains.
+/// The elements that one worker stores and trains.
 class subnetwork {
 public:
     /// @throws sdp::error if `rank` is outside the world
@@ -29,7 +28,7 @@ public:
     {
         if (rank < 0 || rank >= world_)
             detail::fail("a subnetwork was asked for rank ", rank, "; expected 0 to ", world_ - 1);
-        // Once for every class, not for every run.
+        // Computed once for every class, not for every run.
         std::vector<bool> stored, trained;
         for (std::uint32_t number = 0; number < r.classes().size(); ++number) {
             stored.push_back(r[number].stored.contains(rank));
@@ -55,24 +54,24 @@ public:
     [[nodiscard]] int world() const noexcept { return world_; }
     [[nodiscard]] value_layout layout() const noexcept { return layout_; }
 
-    /// The local tensors of a parameter: the trained one first, if there is one. Empty if nothing of it is stored.
+    /// The local tensors of a parameter: the trained one first, if there is one. Empty if this worker stores none of it.
     [[nodiscard]] std::span<const slab> slabs(parameter_id id) const noexcept
     {
         return std::span(slabs_).subspan(first_[index_of(id)], first_[index_of(id) + 1] - first_[index_of(id)]);
     }
 
-    /// Whether any element is stored, or trained, here.
+    /// True if this worker stores, or trains, any element.
     [[nodiscard]] bool stores(parameter_id id) const noexcept { return !slabs(id).empty(); }
     [[nodiscard]] bool trains(parameter_id id) const noexcept { return stores(id) && slabs(id).front().trained; }
     [[nodiscard]] bool stores(block_id id) const noexcept { return stored_blocks_[index_of(id)]; }
     [[nodiscard]] bool trains(block_id id) const noexcept { return trained_blocks_[index_of(id)]; }
 
-    /// The neurons of a group that are stored, or trained, here.
+    /// The neurons of a group that this worker stores, or trains.
     [[nodiscard]] std::span<const interval> neurons(group_id id) const noexcept { return stored_neurons_[index_of(id)]; }
     [[nodiscard]] std::span<const interval> trained_neurons(group_id id) const noexcept { return trained_neurons_[index_of(id)]; }
 
-    /// Local shape of a parameter: of the trained part if it is kept apart, else of all that is stored.
-    /// @throws sdp::error if nothing of it is stored here
+    /// The local shape of a parameter: of the trained part under `split`, otherwise of the stored part.
+    /// @throws sdp::error if this worker stores none of it
     [[nodiscard]] const extents& shape(parameter_id id) const
     {
         if (!stores(id))
@@ -81,7 +80,7 @@ public:
         return slabs(id).front().shape;
     }
 
-    /// Elements kept as values here.
+    /// Number of elements whose value this worker keeps.
     [[nodiscard]] index_t stored_elements() const noexcept
     {
         index_t out = 0;
@@ -90,7 +89,7 @@ public:
         return out;
     }
 
-    /// Elements of the local tensors that have a gradient: with `split`, what is trained here and nothing else.
+    /// Number of elements of the local tensors that have a gradient: with `split`, exactly the trained elements.
     [[nodiscard]] index_t gradient_elements() const noexcept
     {
         index_t out = 0;
@@ -171,7 +170,8 @@ private:
             return;
         }
         add(id, p.shape, true, trained);
-        // The rest of a product is not a product: peel it axis by axis, trained selections before, stored ones after.
+        // A product minus a product is no product, so the rest is divided axis by axis: trained selections on the axes before,
+        // stored ones on the axes after.
         auto rest = stored;
         for (std::size_t axis = 0; axis < stored.size(); ++axis) {
             if (stored[axis] == trained[axis])

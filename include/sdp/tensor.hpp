@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the library sees a host framework's tensor: a trait with an empty primary, and a plain view.
+/// @brief The library's view of a framework's tensor: a trait with an empty primary template, and a plain view.
 ///
-/// A framework plugs in by specialising `sdp::tensor_traits` for its tensor type; nothing else of the library has to
-/// know that type. Contiguous ranges of a supported element (std::vector<float>, std::span<double>, …) work already.
+/// A framework specialises `sdp::tensor_traits` for its tensor type; the rest of the library does not need to know that type.
+/// Contiguous ranges of a supported element (std::vector<float>, std::span<double>, …) need no specialisation.
 
 #include <sdp/error.hpp>
 
@@ -21,13 +21,13 @@
 
 namespace sdp {
 
-/// Signed like the frameworks' own sizes, and wide enough for counts past 2^31.
+/// Signed like the sizes of the frameworks, and wide enough for counts past 2^31.
 using index_t = std::int64_t;
 
-/// What an element is in memory.
+/// Format of an element in memory.
 enum class element_type : std::uint8_t { f32, f64, f16, bf16 };
 
-/// Where an element lies, and so who may touch it.
+/// Memory that holds an element, and that decides who can access it.
 enum class memory_space : std::uint8_t { host, cuda };
 
 /// Bytes of one element.
@@ -68,15 +68,15 @@ template <> struct element_type_of<float> : std::integral_constant<element_type,
 template <> struct element_type_of<double> : std::integral_constant<element_type, element_type::f64> {
 };
 
-/// Most axes a tensor may have.
+/// Largest number of axes of a tensor.
 inline constexpr std::size_t max_axes = 8;
 
-/// A short list of axis extents or strides, kept in place: views are made on every step and must not allocate.
+/// A short list of axis extents or strides, stored in place, because every step makes views and must not allocate.
 class extents {
 public:
     constexpr extents() = default;
 
-    /// @throws sdp::error beyond `max_axes` axes
+    /// @throws sdp::error for more than `max_axes` axes
     template <std::ranges::input_range R>
     requires std::convertible_to<std::ranges::range_reference_t<R>, index_t>
     constexpr explicit extents(const R& values)
@@ -120,7 +120,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Strides, in elements, of a row-major contiguous tensor of that shape.
+/// The strides, in elements, of a row-major contiguous tensor of the given shape.
 [[nodiscard]] constexpr extents row_major_strides(const extents& shape)
 {
     extents out = shape;
@@ -132,14 +132,14 @@ private:
     return out;
 }
 
-/// A tensor without its type: where it lies and how. Does not own the elements.
+/// A tensor without its C++ type: its address, shape and strides. Does not own the elements.
 struct tensor_view {
     void* data = nullptr;
     extents shape;
     extents strides; ///< in elements
     element_type type = element_type::f32;
     memory_space space = memory_space::host;
-    /// True for a buffer without a shape of its own (a contiguous range): it fits any shape with as many elements.
+    /// True for a buffer without a shape of its own (a contiguous range), which fits any shape with as many elements.
     bool flat = false;
 
     [[nodiscard]] index_t size() const noexcept { return shape.product(); }
@@ -155,19 +155,19 @@ struct tensor_view {
     }
 };
 
-/// The customisation point: how to see a `T` as a tensor. Empty by default; a specialisation provides
+/// The customisation point that presents a `T` as a tensor. Empty by default; a specialisation provides
 ///
 /// | expression                        | result         | meaning                              | default if left out   |
 /// |-----------------------------------|----------------|--------------------------------------|-----------------------|
 /// | `tensor_traits<T>::data(t)`       | pointer        | first element, even of a const `t`   | none, required        |
 /// | `tensor_traits<T>::shape(t)`      | range of ints  | extent of each axis                  | none, required        |
-/// | `tensor_traits<T>::type(t)`       | `element_type` | what an element is                   | from `data`'s pointer |
+/// | `tensor_traits<T>::type(t)`       | `element_type` | format of an element                 | from `data`'s pointer |
 /// | `tensor_traits<T>::strides(t)`    | range of ints  | elements between neighbours per axis | row-major contiguous  |
-/// | `tensor_traits<T>::space(t)`      | `memory_space` | where the elements lie               | `memory_space::host`  |
+/// | `tensor_traits<T>::space(t)`      | `memory_space` | memory that holds the elements       | `memory_space::host`  |
 /// | `tensor_traits<T>::flat`          | `bool`         | the buffer has no shape of its own   | `false`               |
 ///
-/// Semantics the compiler cannot check: the pointer stays valid until the step that uses it has finished, and distinct
-/// indices name distinct elements.
+/// Semantics the compiler cannot check: the pointer remains valid until the step that uses it has finished, and distinct indices
+/// name distinct elements.
 template <class T> struct tensor_traits {
 };
 
@@ -192,14 +192,14 @@ namespace detail {
     };
 } // namespace detail
 
-/// A contiguous range is a flat buffer of its elements.
+/// Presents a contiguous range as a flat buffer of its elements.
 template <detail::element_range T> struct tensor_traits<T> {
     static constexpr bool flat = true;
     static auto data(const T& t) { return std::ranges::data(t); }
     static std::array<index_t, 1> shape(const T& t) { return {static_cast<index_t>(std::ranges::size(t))}; }
 };
 
-/// Anything the library can read and write in place, as told by `tensor_traits`.
+/// A type that the library reads and writes in place, as described by its `tensor_traits`.
 ///
 /// @snippet tests/support/archetypes.hpp minimal tensor
 template <class T>
@@ -210,7 +210,7 @@ concept tensor = requires(const std::remove_cvref_t<T>& t)
 }
 &&(detail::typed_by_trait<std::remove_cvref_t<T>> || detail::typed_by_pointer<std::remove_cvref_t<T>>);
 
-/// The view of a tensor. Constness is the caller's matter, as with a framework's own handle types.
+/// The view of a tensor. A const tensor gives a writable view, as a framework's own handle types do.
 template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
 {
     using traits = tensor_traits<T>;
@@ -232,7 +232,7 @@ template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
     return out;
 }
 
-/// A view is a tensor too, so that every function takes either.
+/// Returns the view itself, so that every function takes a tensor or a view.
 [[nodiscard]] inline tensor_view view_of(const tensor_view& view)
 {
     return view;

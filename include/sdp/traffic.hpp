@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What is counted of a step: bytes by phase and by route, and what a worker owns.
+/// @brief Counters of a step: bytes by phase and by route, and the elements that a worker owns.
 
 #include <sdp/model.hpp>
 
@@ -11,11 +11,11 @@
 
 namespace sdp {
 
-/// What goes one way.
+/// The use of one route.
 struct route_use {
     std::string_view route; ///< `swap`, `two-sided`, `native`, or what the communicator calls its peer memory
     std::size_t holder_sets = 0;
-    std::uint64_t elements = 0; ///< of gradients of this worker
+    std::uint64_t elements = 0; ///< of this worker's gradients
 };
 
 /// Bytes and messages that this worker has sent, by phase.
@@ -26,7 +26,7 @@ struct traffic {
     std::uint64_t control_bytes = 0; ///< norms, weights, scalars
     std::uint64_t messages = 0; ///< of the first three kinds
 
-    /// Parameter bytes: what the formulas count.
+    /// Bytes of parameters, which the formulas count.
     [[nodiscard]] std::uint64_t bytes() const noexcept { return reduce_bytes + publish_bytes + value_bytes; }
 
     [[nodiscard]] friend traffic operator-(const traffic& a, const traffic& b) noexcept
@@ -37,7 +37,7 @@ struct traffic {
     friend bool operator==(const traffic&, const traffic&) = default;
 };
 
-/// A stretch of the flat shard that an owner updates.
+/// The range of one parameter in the flat shard that an owner updates.
 struct owned_range {
     parameter_id parameter {};
     index_t offset = 0; ///< in the flat shard

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The library's version, for code that must support more than one.
+/// @brief The library's version, for code that supports several versions.
 
 #define SDP_VERSION_MAJOR 0
 #define SDP_VERSION_MINOR 1

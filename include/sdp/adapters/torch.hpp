@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief libtorch's `at::Tensor` as a tensor of the library. For libtorch 1.13 and later.
+/// @brief Adapter for libtorch: `at::Tensor` as a tensor of the library. For libtorch 1.13 and later.
 ///
-/// Strided tensors (transposed, narrowed, sliced) are read and written in place. Only the tensor class is included:
+/// Strided tensors (transposed, narrowed, sliced) are read and written in place. The header includes only the tensor class:
 /// `<torch/torch.h>` costs ten times as long to compile, and a user who needs it includes it anyway.
 
 #include <sdp/error.hpp>
@@ -18,10 +18,10 @@ template <> struct element_type_of<c10::Half> : std::integral_constant<element_t
 template <> struct element_type_of<c10::BFloat16> : std::integral_constant<element_type, element_type::bf16> {
 };
 
-/// An `at::Tensor` is a handle: views of it share the storage, and constness of the handle says nothing of the elements.
+/// Traits of `at::Tensor`. The tensor is a handle: views share its storage, and a const handle does not make its elements const.
 ///
-/// @throws sdp::error for a tensor that is undefined, not strided, of another element type than f32, f64, f16 and bf16,
-///         on another device than the host or a CUDA device, or broadcast (two indices name one element)
+/// @throws sdp::error for a tensor that is undefined, not strided, of another element type than f32, f64, f16 and bf16, on
+///         another device than the host or a CUDA device, or broadcast (two indices name one element)
 template <> struct tensor_traits<at::Tensor> {
     static void* data(const at::Tensor& t)
     {

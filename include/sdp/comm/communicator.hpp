@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the library asks of a communicator: a small base concept, and one concept per capability.
+/// @brief The communicator: a small base concept, and one concept per capability.
 ///
-/// A communicator moves contiguous bytes between peers. It never sees a policy, a mask or a tensor.
+/// A communicator sends contiguous bytes between peers. It never sees a policy, a mask or a tensor.
 
 #include <sdp/tensor.hpp>
 
@@ -17,35 +17,35 @@
 
 namespace sdp {
 
-/// Bytes for one peer.
+/// A message to one peer.
 struct outgoing {
     int peer = 0;
     const void* data = nullptr;
     std::size_t bytes = 0;
 };
 
-/// Room for the bytes of one peer.
+/// A buffer for the message of one peer.
 struct incoming {
     int peer = 0;
     void* data = nullptr;
     std::size_t bytes = 0;
 };
 
-/// Tells apart exchanges that are under way at the same time. Both ends of a message name the same tag.
+/// Distinguishes concurrent exchanges. Both ends of a message give the same tag.
 using exchange_tag = int;
 
 /// Largest tag that the library uses; small enough for every MPI.
 inline constexpr exchange_tag max_exchange_tag = 32767;
 
-/// An exchange under way.
+/// An exchange in progress.
 ///
 /// | expression      | result | throws                                       | meaning                                       |
 /// |-----------------|--------|----------------------------------------------|-----------------------------------------------|
 /// | `p.test()`      | bool   | what the communicator throws                 | makes progress; true once all messages are done |
 /// | `p.wait(limit)` | void   | `timeout_error` naming a peer; `aborted_error` | returns once all messages are done            |
 ///
-/// Semantics: the buffers belong to the exchange until `test` has returned true or `wait` has returned. Movable. After
-/// completion `test` stays true. A default-made one is complete. Destroying an unfinished one never throws.
+/// Semantics: the buffers belong to the exchange until `test` has returned true or `wait` has returned. Movable. After completion
+/// `test` remains true. A default-constructed object is complete. Destroying an unfinished exchange never throws.
 template <class P>
 concept pending_exchange = std::movable<P> && std::default_initializable<P> && requires(P& p, std::chrono::milliseconds limit)
 {
@@ -64,12 +64,12 @@ concept pending_exchange = std::movable<P> && std::default_initializable<P> && r
 /// | `c.exchange(tag, sends, receives)` | a pending exchange | starts the messages; at most one per peer and direction    |
 ///
 /// Semantics the compiler cannot check:
-/// - The call returns without waiting for peers. The two spans may go when it returns, the bytes may not.
+/// - The call returns without waiting for peers. The two spans need to live until it returns, the buffers until completion.
 /// - A message is matched by (sender, receiver, tag); messages equal in all three are matched in order of posting. An
 ///   implementation may ignore the tag if it keeps the order of posting between each pair, and must then declare
 ///   `ordered_exchange`: the library posts in the same order on all ranks for such a communicator.
-/// - Both ends name the same number of bytes; a difference is an error, on whichever end can see it.
-/// - No message is sent to oneself, and none has zero bytes.
+/// - Both ends give the same number of bytes; a difference is an error, on whichever end can detect it.
+/// - No message has its sender as its receiver, and none has zero bytes.
 /// - Memory is host memory unless the type also models a capability that says otherwise.
 ///
 /// @snippet tests/support/archetypes.hpp minimal communicator
@@ -88,44 +88,44 @@ concept communicator
         } -> pending_exchange;
 };
 
-/// What `exchange` returns.
+/// The pending exchange that `exchange` returns.
 template <communicator C>
 using pending_of
     = decltype(std::declval<C&>().exchange(exchange_tag {}, std::span<const outgoing> {}, std::span<const incoming> {}));
 
-/// Capability: the communicator keeps the order of posting instead of looking at tags (a stream, for example).
+/// Capability: the communicator matches by order of posting and ignores tags (a stream, for example).
 template <class C>
 concept ordered_exchange = communicator<C> && requires
 {
     requires C::ordered_exchange;
 };
 
-/// Capability: `c.abort()` ends the waits of every worker of the group with `aborted_error`, so that a worker that fails
-/// leaves nobody waiting for it.
+/// Capability: `c.abort()` ends the waits of every worker of the group with `aborted_error`, so that no worker waits for one that
+/// has failed.
 template <class C>
 concept abortable = communicator<C> && requires(C& c)
 {
     c.abort();
 };
 
-/// Some callable that is no plain function: what a memory segment may be asked to wait for.
+/// An arbitrary callable that is no plain function; tests that a segment's `wait` takes any callable.
 struct wait_condition {
     int state;
     [[nodiscard]] bool operator()() const noexcept { return state != 0; }
 };
 
-/// A piece of memory per worker, each of which the workers that can reach it read and write directly.
+/// One block of memory per worker, which all workers that reach it read and write directly.
 ///
 /// | expression                  | result       | meaning                                                            |
 /// |-----------------------------|--------------|--------------------------------------------------------------------|
-/// | `s.of(rank)`                | `std::byte*` | that worker's memory; null while it is not there yet               |
-/// | `s.notify()`                | void         | others may wait for what has just changed in this worker's memory  |
+/// | `s.of(rank)`                | `std::byte*` | that worker's memory; null until that worker has opened it         |
+/// | `s.notify()`                | void         | wakes peers that wait for a change in this worker's memory         |
 /// | `s.wait(rank, done, limit)` | void         | returns once `done()` is true                                      |
 ///
 /// `wait` takes any callable and throws `timeout_error` naming the rank, or `aborted_error`.
 ///
-/// Semantics: the memory starts as zeros, aligned to 64 bytes, and stays until all workers have let go of it. `done` reads
-/// atomics in the memory of `rank`. What is written before a release there is visible after an acquire.
+/// Semantics: the memory is zero-initialised, aligned to 64 bytes, and lives until all workers have released it. `done` reads
+/// atomics in the memory of `rank`. Writes before a release there are visible after an acquire.
 template <class S>
 concept memory_segment
     = std::movable<S> && requires(S& s, const S& k, int rank, wait_condition done, std::chrono::milliseconds limit)
@@ -137,18 +137,18 @@ concept memory_segment
     s.wait(rank, done, limit);
 };
 
-/// Capability: workers reach each other's memory, so that gradients need not travel in messages.
+/// Capability: workers reach each other's memory, so gradients need no messages.
 ///
 /// | expression             | result           | meaning                                                       |
 /// |------------------------|------------------|---------------------------------------------------------------|
-/// | `c.reaches(rank)`      | bool             | whether this worker and `rank` reach each other's memory      |
+/// | `c.reaches(rank)`      | bool             | true if this worker and `rank` reach each other's memory      |
 /// | `c.share(bytes)`       | a memory segment | every worker names its own size, above 0                      |
-/// | `C::memory_route`      | string           | what this way is called where routes are shown                |
-/// | `C::one_address_space` | bool             | whether an address means the same to all workers              |
+/// | `C::memory_route`      | string           | name of this route in lists of routes                         |
+/// | `C::one_address_space` | bool             | true if an address is valid for all workers                   |
 ///
-/// Semantics: `reaches` is an equivalence, so true of oneself. `share` is called in the same order by all workers that reach
-/// another one. In one address space owners work in their peers' tensors themselves, but only while those are in a call to the
-/// library that waits for it.
+/// Semantics: `reaches` is an equivalence, so `reaches(rank())` is true. All workers that reach another one call `share` in the
+/// same order. In one address space an owner reads and writes its peers' tensors directly, but only while these peers are inside
+/// a call to the library that waits for the owner.
 template <class C>
 concept peer_memory = communicator<C> && requires(C& c, const C& k, int rank, std::size_t bytes)
 {
@@ -163,8 +163,9 @@ concept peer_memory = communicator<C> && requires(C& c, const C& k, int rank, st
     bool > ;
 };
 
-/// Capability: `c.all_reduce(data, count, type)` starts a sum over all workers, in place, by the transport's own means. The
-/// order of the sum is the transport's, so its last bits may differ from run to run. Started in the same order by all.
+/// Capability: `c.all_reduce(data, count, type)` starts a sum over all workers, in place, with the transport's own all-reduce.
+/// The transport chooses the order of the sum, so its last bits may differ from run to run. All workers start their all-reduces
+/// in the same order.
 template <class C>
 concept native_all_reduce = communicator<C> && requires(C& c, void* data, std::size_t count, element_type type)
 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Workers that are threads of one process, on one CUDA device or on several: how one device rehearses many workers.
+/// @brief Workers as threads of one process on one CUDA device or on several, so that one device can rehearse many workers.
 ///
-/// Each has a stream of its own. Where all their devices reach each other's memory, owners sum in the trainers' tensors; streams
-/// wait for each other, and threads meet only to tell where tensors lie and that a mark stands. What goes in messages all the
-/// same is one copy on the device each, on the receiver's stream, behind the sender's work. The host never waits for a device.
+/// Each worker has its own stream. Where all devices reach each other's memory, owners sum in the trainers' tensors; streams wait
+/// for each other, and threads synchronise only to exchange the addresses of tensors and to tell that an event is recorded. A
+/// message is one copy on the device, on the receiver's stream, behind the sender's work. The host never waits for a device.
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/comm/threads.hpp>
@@ -23,7 +23,7 @@
 
 namespace sdp {
 
-/// Host memory of the workers of a thread group, and events as marks. Models `stream_segment`.
+/// Host memory of the workers of a thread group, with CUDA events as marks. Models `stream_segment`.
 class cuda_thread_segment {
 public:
     [[nodiscard]] std::byte* of(int rank) const noexcept
@@ -50,13 +50,13 @@ public:
 
 private:
     friend class cuda_thread_communicator;
-    /// In front of the memory. Written before anybody is told of a mark.
+    /// Precedes the memory. Written before any peer learns of a mark.
     struct alignas(64) header {
         const cuda::event* marks;
     };
     using events = std::vector<cuda::event>;
 
-    /// The events, and what owns them, stay until all workers have let go of the segment: nobody follows one that has gone.
+    /// The events and their owner live until all workers have released the segment, so no worker waits on a destroyed event.
     cuda_thread_segment(const thread_communicator& group, std::size_t bytes, std::shared_ptr<events> marks,
         std::shared_ptr<cuda::executor> executor)
         : inner_(group.share(sizeof(header) + bytes, marks))
@@ -71,17 +71,17 @@ private:
     std::shared_ptr<cuda::executor> executor_;
 };
 
-/// One worker of a thread group, whose gradients lie on the device that is current where this is made. Models `communicator`,
+/// One worker of a thread group. Its gradients lie on the device that is current at construction. Models `communicator`,
 /// `abortable`, `stream_exchange` and `stream_peer_memory`. Copies share one stream and belong to one thread. The workers of a
-/// group make theirs in the same order.
+/// group construct their communicators in the same order.
 class cuda_thread_communicator {
 public:
     static constexpr memory_space space = memory_space::cuda;
     static constexpr std::string_view memory_route = "device";
     static constexpr bool one_address_space = true;
 
-    /// @param group the worker's place among the threads
-    /// @param host the stream that the worker's own kernels run on
+    /// @param group the worker's rank in the thread group
+    /// @param host the stream of the worker's own kernels
     /// @param limit for the wait on another thread
     /// @throws sdp::cuda_error without a device
     explicit cuda_thread_communicator(
@@ -92,20 +92,20 @@ public:
 
     [[nodiscard]] int rank() const { return state_->group.rank(); }
     [[nodiscard]] int size() const { return state_->group.size(); }
-    /// For control data in host memory.
+    /// Exchanges control data in host memory.
     [[nodiscard]] thread_exchange exchange(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         return state_->group.exchange(tag, sends, receives);
     }
 
-    /// Whether the devices of all workers reach each other's memory: else gradients go in messages. The first call waits until
-    /// all workers have made their communicator.
+    /// True if the devices of all workers reach each other's memory; gradients are sent in messages otherwise. The first call
+    /// waits until all workers have constructed their communicator.
     /// @throws sdp::timeout_error naming a worker that has not
-    /// @throws sdp::cuda_error if a device that could be reached cannot
+    /// @throws sdp::cuda_error if CUDA reports that two devices can reach each other but cannot enable it
     [[nodiscard]] bool reaches(int) const { return state_->all_reach(); }
     [[nodiscard]] thread_segment share(std::size_t bytes) const { return state_->group.share(bytes); }
     /// @param bytes of this worker's own host memory
-    /// @param marks that this worker sets
+    /// @param marks number of marks that this worker records
     [[nodiscard]] cuda_thread_segment share_on_stream(std::size_t bytes, std::size_t marks)
     {
         return {state_->group, bytes, std::make_shared<std::vector<cuda::event>>(marks), state_->shared_executor()};
@@ -117,8 +117,8 @@ public:
     }
 
     [[nodiscard]] cuda::executor& executor() { return state_->executor(); }
-    /// Errors of a device show in the next call of CUDA.
-    /// @throws sdp::cuda_error where workers that a graph cannot wait for have a part in what is captured
+    /// Throws pending errors. CUDA reports an error of a device in a later call.
+    /// @throws sdp::cuda_error if a stream capture includes workers that a graph cannot wait for
     void check()
     {
         if (size() > 1)
@@ -168,12 +168,12 @@ private:
                 cuda::check(cudaMemcpyAsync(receives[i].data, taken_[i], receives[i].bytes, cudaMemcpyDefault, stream),
                     "cudaMemcpyAsync");
             }
-            // The sender may not go on with its buffer before it is copied.
+            // The sender must not reuse its buffer before the copy.
             events_.record(copied);
             meet(receives, sends);
             for (const auto& m : sends)
                 events_.wait_on(m.peer, copied);
-            meet(sends, receives); // only then may the marks be set again
+            meet(sends, receives); // the marks may be recorded again only after this
         }
 
         [[nodiscard]] cuda::executor& executor() noexcept { return kept_->executor; }
@@ -182,7 +182,8 @@ private:
         const thread_communicator group;
 
     private:
-        /// What others may still use when this worker fails: its buffers and events stay until all workers have gone.
+        /// State that peers may still use after this worker has failed: its buffers and events live until all workers have
+        /// released them.
         struct kept {
             explicit kept(cudaStream_t host)
                 : executor(host)
@@ -194,13 +195,13 @@ private:
 
         static constexpr std::size_t ready = 0, copied = 1; ///< marks
 
-        /// One more than the number of the device that a worker is on; 0 while that is not known.
+        /// Device number of a worker plus one; 0 while unknown.
         [[nodiscard]] std::atomic_ref<int> device_at(int rank) const noexcept
         {
             return std::atomic_ref(*reinterpret_cast<int*>(events_.of(rank)));
         }
 
-        /// The same answer on all workers: each looks at all pairs of devices.
+        /// Gives the same answer on all workers, because each checks all pairs of devices.
         [[nodiscard]] bool reach_all() const
         {
             std::vector<int> devices;
@@ -225,7 +226,7 @@ private:
             return true;
         }
 
-        /// Nods to some peers, and returns when others have nodded.
+        /// Sends an empty signal to the peers `to` and waits for one from each of the peers `from`.
         template <class To, class From> void meet(std::span<const To> to, std::span<const From> from)
         {
             static constexpr char nod = 0;
@@ -241,9 +242,9 @@ private:
 
         std::chrono::milliseconds limit_;
         std::shared_ptr<kept> kept_;
-        cuda_thread_segment events_; ///< for messages; its memory tells the worker's device
+        cuda_thread_segment events_; ///< events of messages; its memory holds the worker's device number
         std::optional<bool> all_reach_;
-        // Kept between calls so that a step allocates nothing.
+        // These lists are kept between calls, so that a step allocates nothing.
         std::vector<const void*> offers_, taken_;
         std::vector<char> nods_;
         std::vector<outgoing> out_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Measures what messages and peer memory cost on the machine at hand.
+/// @brief Measures the costs of messages and of peer memory on the current machine.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/cost_probe.hpp>
@@ -15,10 +15,10 @@
 
 namespace sdp {
 
-/// Collective: what messages and peer memory cost, the means over all workers that could measure it, the same on each. Takes some
-/// milliseconds and 2 MiB per worker. What nobody can measure keeps its default: all with a single worker, memory where no two
-/// reach each other's.
-/// @throws what the communicator throws
+/// Measures the costs of messages and of peer memory. Collective: returns the means over all workers that could measure a cost,
+/// the same values on each. Takes some milliseconds and 2 MiB per worker. A cost that no worker can measure keeps its default:
+/// both costs with a single worker, the cost of memory where no two workers reach each other's.
+/// @throws the exceptions of the communicator
 template <communicator C>
 [[nodiscard]] route_costs fit_route_costs(C& comm, std::chrono::milliseconds limit = std::chrono::minutes(1))
 {

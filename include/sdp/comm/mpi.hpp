@@ -3,8 +3,8 @@
 /// @file
 /// @brief Workers as MPI processes: the communicator over `boost::mpi::communicator`.
 ///
-/// Use it across processes and machines. Boost.MPI supplies the handle; the messages go through the C interface below it,
-/// because Boost.MPI has neither counts past 2^31 nor a completion test that tells which peer is late without allocating.
+/// Use it across processes and machines. Boost.MPI supplies the handle. Messages use the C interface below Boost.MPI, which lacks
+/// counts past 2^31 and an allocation-free completion test that identifies the late peer.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/mpi_state.hpp>
@@ -22,19 +22,19 @@
 namespace sdp {
 
 struct mpi_options {
-    /// A longer message travels in pieces of this many bytes. At most what an `int` counts; small values only serve tests.
-    /// All ranks name the same.
+    /// Size in bytes of the parts into which a longer message is split. At most the largest `int`; small values only serve tests.
+    /// All ranks give the same value.
     std::size_t largest_piece = std::size_t(1) << 30;
-    /// At most this many ranks count as one node, whose ranks reach each other's memory; 0: as many as MPI says. Small values
-    /// only serve tests, and 1 turns the window route off. All ranks name the same.
+    /// Largest number of ranks that count as one node, whose ranks reach each other's memory; 0: as many as MPI reports. Small
+    /// values only serve tests, and 1 disables the window route. All ranks give the same value.
     int node_ranks = 0;
 };
 
-/// An exchange under way between MPI processes. Models `pending_exchange`.
+/// An exchange in progress between MPI processes. Models `pending_exchange`.
 ///
-/// Destroying an unfinished one gives it a quarter of a second more, then cancels its receives. MPI cannot take a send back:
-/// a buffer whose send is still open after that must outlive MPI or the program. The communicator then refuses further
-/// exchanges, because a late message would be taken for a new one.
+/// The destructor gives an unfinished exchange another quarter of a second, then cancels its receives. MPI cannot cancel a send:
+/// the buffer of a send that is still open must outlive MPI or the program. The communicator then refuses further exchanges,
+/// because a late message would be matched with a new receive.
 class mpi_exchange {
 public:
     mpi_exchange() = default;
@@ -54,8 +54,8 @@ public:
 
     /// Lets MPI make progress; true once all messages are done.
     /// @throws sdp::error when a message is shorter than expected
-    /// @throws sdp::mpi_error when a message is longer than expected, or MPI fails otherwise. Open MPI 4.1 may write the
-    /// surplus past the end of a large message's buffer before it says so, so treat that error as the end of the program.
+    /// @throws sdp::mpi_error when a message is longer than expected, or MPI fails otherwise. Open MPI 4.1 may write the surplus
+    ///         past the end of a large message's buffer before it reports the error, so end the program after it.
     [[nodiscard]] bool test()
     {
         if (batch_ && state_->progress(*batch_))
@@ -64,8 +64,8 @@ public:
     }
 
     /// Returns once all messages are done.
-    /// @throws sdp::timeout_error naming peer, tag, bytes and direction; the exchange goes on and may be waited for again
-    /// @throws what `test` throws
+    /// @throws sdp::timeout_error naming peer, tag, bytes and direction; the exchange continues and can be waited for again
+    /// @throws the exceptions of `test`
     void wait(std::chrono::milliseconds limit)
     {
         if (!batch_)
@@ -92,7 +92,8 @@ private:
     std::unique_ptr<detail::mpi_batch> batch_;
 };
 
-/// Memory of the ranks of one node, in an MPI-3 shared window. Models `memory_segment`. Made and let go of by all of them.
+/// Memory of the ranks of one node, in an MPI-3 shared window. Models `memory_segment`. Construction and destruction are
+/// collective over the node.
 class mpi_segment {
 public:
     [[nodiscard]] std::byte* of(int rank) const noexcept
@@ -100,7 +101,7 @@ public:
         const int number = state_->number_in_node(rank);
         return number < 0 ? nullptr : window_->part(number);
     }
-    static void notify() noexcept { } // whoever waits looks by itself
+    static void notify() noexcept { } // peers poll the memory
     /// @throws sdp::timeout_error naming the rank
     template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
     {
@@ -121,33 +122,34 @@ private:
 
 /// One process of an MPI communicator. Models `communicator`, `abortable`, `peer_memory` and `native_all_reduce`.
 ///
-/// A cheap handle: copies share one MPI communicator. It never starts or ends MPI. Calls on all copies and their exchanges
-/// come from one thread at a time, as MPI_THREAD_SERIALIZED asks. A message whose size differs on its two ends is noticed by
-/// the receiver; when the sizes differ by whole pieces of `largest_piece` bytes, by a time-out.
+/// A cheap handle: copies share one MPI communicator. It never initialises or finalises MPI. Calls on all copies and their
+/// exchanges are made by one thread at a time, as MPI_THREAD_SERIALIZED requires. The receiver detects a message whose two ends
+/// give different sizes; if the sizes differ by whole parts of `largest_piece` bytes, the time-out does.
 class mpi_communicator {
 public:
-    /// Duplicates `given`, so that no message of the program's own is ever mixed up with the library's. Collective over it.
+    /// Duplicates `given`, so that the program's own messages never match the library's. Collective over `given`.
     /// @throws sdp::error when MPI is not running, when this process is not in `given`, or when `given` is an intercommunicator
     explicit mpi_communicator(const boost::mpi::communicator& given, mpi_options options = {})
         : mpi_communicator(given, true, options)
     {
     }
 
-    /// The same from MPI's own handle, for programs that do not use Boost.MPI otherwise.
+    /// Duplicates MPI's own handle, for programs that do not use Boost.MPI otherwise.
     explicit mpi_communicator(MPI_Comm given, mpi_options options = {})
         : mpi_communicator(boost::mpi::communicator(given, boost::mpi::comm_attach), true, options)
     {
     }
 
-    /// Uses `given` itself: nothing is duplicated, changed or freed, and its error handler stays. The caller keeps it alive and
-    /// sends nothing else through it. Without a call that all ranks make nobody knows who shares a node, so there is no window
-    /// route. @throws sdp::error like the constructor
+    /// Uses `given` itself: duplicates, changes and frees nothing, and leaves its error handler in place. The caller keeps it
+    /// alive and sends nothing else through it. The ranks of a node can only be found by a collective call, so there is no window
+    /// route.
+    /// @throws sdp::error like the constructor
     [[nodiscard]] static mpi_communicator attach(const boost::mpi::communicator& given, mpi_options options = {})
     {
         return {given, false, options};
     }
 
-    /// The same from MPI's own handle.
+    /// Uses MPI's own handle.
     [[nodiscard]] static mpi_communicator attach(MPI_Comm given, mpi_options options = {})
     {
         return {boost::mpi::communicator(given, boost::mpi::comm_attach), false, options};
@@ -156,7 +158,7 @@ public:
     [[nodiscard]] int rank() const noexcept { return state_->rank(); }
     [[nodiscard]] int size() const noexcept { return state_->size(); }
 
-    /// The communicator that the messages travel through; not owned by what is returned.
+    /// The communicator that carries the messages. The returned object does not own it.
     [[nodiscard]] boost::mpi::communicator base() const { return {state_->native(), boost::mpi::comm_attach}; }
 
     /// @throws sdp::error for ill-formed arguments, before anything is posted
@@ -172,16 +174,16 @@ public:
     static constexpr std::string_view memory_route = "window";
     static constexpr bool one_address_space = false;
     [[nodiscard]] bool reaches(int rank) const noexcept { return state_->number_in_node(rank) >= 0; }
-    /// Collective, also when the segment is let go of, unless on an exception.
+    /// Opens a shared window. Collective over the node, as is its destruction, except during an exception.
     [[nodiscard]] mpi_segment share(std::size_t bytes) const { return {state_, bytes}; }
 
-    /// Starts an `MPI_Iallreduce` over all ranks, in place, of f32 or f64. Its order of summation is MPI's own.
+    /// Starts an `MPI_Iallreduce` over all ranks, in place, of f32 or f64. MPI chooses the order of summation.
     [[nodiscard]] mpi_exchange all_reduce(void* data, std::size_t count, element_type type) const
     {
         return {state_, state_->all_reduce(data, count, type)};
     }
 
-    /// Ends all processes: MPI knows no gentler way to reach one that waits.
+    /// Ends all processes, because MPI has no other way to end the wait of a rank.
     void abort() const { MPI_Abort(state_->native(), 1); }
 
 private:

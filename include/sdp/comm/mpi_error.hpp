@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a failing MPI call throws.
+/// @brief The exception for a failing MPI call.
 
 #include <sdp/error.hpp>
 
@@ -22,7 +22,7 @@ public:
     {
     }
 
-    /// What MPI returned.
+    /// The error code that MPI returned.
     [[nodiscard]] int code() const noexcept { return code_; }
 
 private:

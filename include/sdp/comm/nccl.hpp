@@ -4,8 +4,8 @@
 /// @brief A communicator over NCCL, for gradients in the memory of CUDA devices: one rank per device, one `ncclComm_t`, one
 /// stream.
 ///
-/// Holder sets need no communicators of their own: what each pair of ranks shares goes in grouped sends and receives. The host
-/// never waits within a step; errors that NCCL finds meanwhile are thrown by the next call, and whoever waits does so with a
+/// Holder sets need no communicators of their own: the elements that two ranks share are sent by grouped sends and receives. The
+/// host never waits within a step. The next call throws an error that NCCL has found in the meantime, and every wait has a
 /// time-out, after which the communicator is aborted.
 
 #include <sdp/comm/detail/nccl_state.hpp>
@@ -23,7 +23,7 @@
 
 namespace sdp {
 
-/// Control data under way: host memory, by way of the device.
+/// An exchange of control data in host memory, staged in device memory.
 class nccl_exchange {
 public:
     nccl_exchange() = default;
@@ -60,7 +60,7 @@ private:
         ~state() { owner->executor().release(device); }
 
         std::shared_ptr<detail::nccl_state> owner;
-        std::byte* device; ///< what comes in, then what goes out
+        std::byte* device; ///< received bytes first, then those to send
         std::vector<incoming> receives;
         cuda::event done;
     };
@@ -88,16 +88,17 @@ private:
 class nccl_communicator {
 public:
     static constexpr memory_space space = memory_space::cuda;
-    static constexpr bool ordered_exchange = true; ///< a stream keeps the order
+    static constexpr bool ordered_exchange = true; ///< a stream keeps the order of posting
 
-    /// Collective. Makes a communicator of its own, which goes with the last copy: at the same point of the program on all ranks
-    /// of a node, since NCCL lets them go together, and after all graphs that have captured a step.
+    /// Creates an owned communicator, destroyed with its last copy. Collective. Destruction is collective within a node, because
+    /// NCCL requires it: all ranks of a node destroy it at the same point of the program, after all graphs that have captured a
+    /// step.
     /// @param id from `ncclGetUniqueId`, the same on all ranks
-    /// @param rank this worker's, 0 … size − 1
-    /// @param size the number of ranks, each on a device of its own
-    /// @param host the stream that the framework works on
-    /// @param options how long to wait for peers, and where
-    /// @throws sdp::nccl_error also if the others do not come in time
+    /// @param rank of this worker, 0 … size − 1
+    /// @param size number of ranks, each on a device of its own
+    /// @param host the framework's stream
+    /// @param options time-out and kind of wait
+    /// @throws sdp::nccl_error also if a peer is not there within the time-out
     [[nodiscard]] static nccl_communicator create(
         const ncclUniqueId& id, int rank, int size, cudaStream_t host, const nccl_options& options = {})
     {
@@ -109,10 +110,10 @@ public:
             throw;
         }
     }
-    /// Uses the framework's communicator, which has to outlive all copies. Nobody else uses it meanwhile. After an error it is
-    /// aborted, which frees it: the framework does not destroy it then (`aborted()`). One that blocks waits inside NCCL for a
-    /// peer that two ranks' first exchange does not find, without an end (`nccl_options::blocking`).
-    /// @throws sdp::nccl_error also if it is still being made, and that takes longer than the time-out
+    /// Uses the framework's communicator, which has to outlive all copies and has no other user meanwhile. An error aborts it,
+    /// which frees it; the framework must not destroy it then (`aborted()`). A blocking communicator waits inside NCCL without a
+    /// limit for a peer that is missing in two ranks' first exchange (`nccl_options::blocking`).
+    /// @throws sdp::nccl_error also if the communicator is still being initialised and this takes longer than the time-out
     [[nodiscard]] static nccl_communicator attach(ncclComm_t handle, cudaStream_t host, const nccl_options& options = {})
     {
         if (const auto code = detail::outcome_of(handle, ncclInProgress, options.timeout); code != ncclSuccess)
@@ -123,7 +124,7 @@ public:
     [[nodiscard]] int rank() const noexcept { return state_->rank(); }
     [[nodiscard]] int size() const noexcept { return state_->size(); }
 
-    /// For control data in host memory.
+    /// Exchanges control data in host memory.
     [[nodiscard]] nccl_exchange exchange(exchange_tag, std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         state_->checks()(0, sends, receives);
@@ -162,7 +163,7 @@ public:
     }
     void all_reduce_on_stream(void* data, std::size_t count, element_type type) { state_->all_reduce(data, count, type); }
     [[nodiscard]] cuda::executor& executor() noexcept { return state_->executor(); }
-    /// @throws sdp::nccl_error if NCCL has found an error meanwhile
+    /// @throws sdp::nccl_error if NCCL has found an error in the meantime
     void check() { state_->check(); }
     void abort() noexcept { state_->abort(); }
     [[nodiscard]] bool aborted() const noexcept { return state_->aborted(); }

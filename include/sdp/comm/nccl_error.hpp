@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a failing NCCL call throws.
+/// @brief The exception for a failing NCCL call.
 
 #include <sdp/error.hpp>
 
@@ -11,7 +11,7 @@
 
 namespace sdp {
 
-/// NCCL failed, or a peer did not answer. The communicator is aborted then.
+/// NCCL failed, or a peer did not answer. The communicator has then been aborted.
 class nccl_error : public error {
 public:
     nccl_error(const std::string& what, ncclResult_t code)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What can be chosen about a communicator over NCCL.
+/// @brief Options of a communicator over NCCL.
 
 #include <chrono>
 
 namespace sdp {
 
-/// How long to wait, and who does the waiting.
+/// Time-out of waits, and the thread that waits.
 struct nccl_options {
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
-    /// Of communicators that are made: whether NCCL's own calls may wait for peers, as long as it takes. Two ranks get in touch
-    /// in their first exchange, inside NCCL, where a peer that never comes is waited for without an end. Where that is left to a
-    /// thread of NCCL's, `timeout` holds there too; each exchange costs the host a thread more.
+    /// True if NCCL's own calls may wait for peers without a limit; for created communicators. Two ranks connect in their first
+    /// exchange, inside NCCL, where a blocking call waits for a missing peer for ever. With false, a thread of NCCL's connects
+    /// and `timeout` holds there too, at the price of one more thread per exchange on the host.
     bool blocking = false;
 };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Workers as threads of one process: the communicator that needs nothing but the standard library.
+/// @brief Workers as threads of one process: the communicator that needs only the standard library.
 ///
-/// Use it for tests, for one machine without MPI, and wherever a worker is cheap enough to be a thread. Bytes of a message
-/// move once, from the sender's buffer into the receiver's; gradients need no messages, because all workers reach all memory.
-/// More workers than cores are fine: whoever waits sleeps.
+/// Use it for tests, for one machine without MPI, and wherever a thread per worker suffices. The bytes of a message are copied
+/// once, from the sender's buffer into the receiver's; gradients need no messages, because all workers reach all memory. The
+/// workers may outnumber the cores, because a waiting worker sleeps.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/thread_fabric.hpp>
@@ -27,10 +27,10 @@ namespace sdp {
 
 class thread_communicator;
 
-/// N workers that can reach each other. A cheap handle: copies mean the same group.
+/// A group of N workers that reach each other. A cheap handle: copies name the same group.
 class thread_group {
 public:
-    /// @throws sdp::error for less than one worker
+    /// @throws sdp::error for fewer than one worker
     explicit thread_group(int size)
         : fabric_(std::make_shared<detail::thread_fabric>(size))
     {
@@ -38,17 +38,18 @@ public:
 
     [[nodiscard]] int size() const noexcept { return fabric_->size(); }
 
-    /// The handle for one worker. @throws sdp::error for a rank outside the group
+    /// The handle for one worker.
+    /// @throws sdp::error for a rank outside the group
     [[nodiscard]] thread_communicator communicator(int rank) const;
 
-    /// Says that `rank` has failed: every unfinished or new exchange of the group throws `aborted_error`. The first call
-    /// decides which rank is named.
+    /// Reports that `rank` has failed: every unfinished or new exchange of the group throws `aborted_error`. The errors name the
+    /// rank of the first call.
     void abort(int rank) const noexcept { fabric_->abort(rank); }
 
-    /// Says that `rank` posts nothing any more. Whoever waits for a message that it never posted gets an `error`.
+    /// Reports that `rank` posts no more messages. A worker that waits for a message that `rank` never posted gets an `error`.
     void leave(int rank) const noexcept { fabric_->leave(rank); }
 
-    /// The rank that `abort` was first called for, or −1.
+    /// The rank of the first call to `abort`, or −1.
     [[nodiscard]] int failing_rank() const noexcept { return fabric_->failing_rank(); }
 
 private:
@@ -61,10 +62,10 @@ private:
     std::shared_ptr<detail::thread_fabric> fabric_;
 };
 
-/// An exchange under way between threads. Models `pending_exchange`.
+/// An exchange in progress between threads. Models `pending_exchange`.
 ///
-/// Destroying an unfinished one takes its messages back and aborts the group: the other ends can never be served, and a
-/// later message must not slip into their place.
+/// Destroying an unfinished exchange withdraws its messages and aborts the group: their other ends can never complete, and a
+/// later message must not be matched with them.
 class thread_exchange {
 public:
     thread_exchange() = default;
@@ -88,8 +89,8 @@ public:
             fabric_->give_up(rank_, batch_);
     }
 
-    /// Copies what can be copied; true once all messages are done.
-    /// @throws sdp::error when the two ends name different sizes, or the peer has left the group
+    /// Copies the messages that are ready; true once all messages are done.
+    /// @throws sdp::error when the two ends give different sizes, or the peer has left the group
     /// @throws sdp::aborted_error when another worker has failed
     [[nodiscard]] bool test()
     {
@@ -99,8 +100,8 @@ public:
     }
 
     /// Returns once all messages are done.
-    /// @throws sdp::timeout_error naming peer, tag, bytes and direction; the exchange goes on and may be waited for again
-    /// @throws what `test` throws
+    /// @throws sdp::timeout_error naming peer, tag, bytes and direction; the exchange continues and can be waited for again
+    /// @throws the exceptions of `test`
     void wait(std::chrono::milliseconds limit)
     {
         if (batch_ == nullptr)
@@ -129,7 +130,7 @@ private:
     int rank_ = 0;
 };
 
-/// Memory of the workers of a group, which all reach. Models `memory_segment`.
+/// Memory of the workers of a group; every worker reaches all of it. Models `memory_segment`.
 class thread_segment {
 public:
     [[nodiscard]] std::byte* of(int rank) const noexcept
@@ -159,9 +160,9 @@ private:
 
 /// One worker's end of a `thread_group`. Models `communicator`, `abortable` and `peer_memory`.
 ///
-/// A cheap handle: copies mean the same rank and may be used from several threads at once, an exchange from one at a time.
-/// Complexity: `exchange` is linear in its messages plus those of the same pairs that still wait for their other end; it
-/// allocates only while the number of exchanges under way grows.
+/// A cheap handle: copies name the same rank. Several threads may use the copies at once, but each exchange belongs to one thread
+/// at a time. Complexity: `exchange` is linear in its messages plus the unmatched messages of the same pairs; it allocates only
+/// while the number of concurrent exchanges grows.
 class thread_communicator {
 public:
     [[nodiscard]] int rank() const noexcept { return rank_; }
@@ -180,15 +181,15 @@ public:
     static constexpr std::string_view memory_route = "threads";
     static constexpr bool one_address_space = true;
     [[nodiscard]] bool reaches(int) const noexcept { return true; }
-    /// The ranks open their segments in the same order; nobody waits for the others.
+    /// Opens a segment, without waiting for the other ranks. All ranks open their segments in the same order.
     /// @param bytes of this rank's own memory
-    /// @param keep something that the memory tells of: stays until all ranks have let go of the memory
+    /// @param keep an object that the memory refers to; it lives until all ranks have released the memory
     [[nodiscard]] thread_segment share(std::size_t bytes, std::shared_ptr<void> keep = nullptr) const
     {
         return {fabric_, rank_, bytes, std::move(keep)};
     }
 
-    /// Ends the waits of the whole group; this rank is named as the cause.
+    /// Ends the waits of the whole group; the errors name this rank as the cause.
     void abort() const noexcept { fabric_->abort(rank_); }
 
 private:
@@ -212,11 +213,11 @@ inline thread_communicator thread_group::communicator(int rank) const
 
 /// Runs `worker(thread_communicator)` on `world` threads at once and joins them all.
 ///
-/// All threads call the same `worker` object. When one throws, the waits of the others end with `aborted_error`, and after
-/// the last has ended this function throws what the failing worker threw. A worker may return before the others; who then
-/// waits for a message that it never posted gets an `error` that names it.
+/// All threads call the same `worker` object. When one throws, the waits of the others end with `aborted_error`, and after all
+/// have ended this function rethrows the exception of the failing worker. A worker may return before the others; a worker that
+/// then waits for a message that was never posted gets an `error` that names the rank.
 ///
-/// @throws sdp::error for less than one worker
+/// @throws sdp::error for fewer than one worker
 template <class F>
 requires std::invocable<F&, thread_communicator>
 void run_workers(int world, F&& worker)
@@ -240,7 +241,7 @@ void run_workers(int world, F&& worker)
                     group.abort(rank);
                 }
             });
-    } catch (...) { // a thread could not be started: those that were must not wait for it
+    } catch (...) { // thread creation failed: the threads already started must not wait for this one
         group.abort(static_cast<int>(threads.size()));
         join();
         throw;
@@ -251,7 +252,7 @@ void run_workers(int world, F&& worker)
         return;
     if (const auto& original = thrown[static_cast<std::size_t>(cause)])
         std::rethrow_exception(original);
-    // The worker called abort() or gave up an exchange, and returned: what it did to the others is all there is to tell.
+    // The worker called abort() or gave up an exchange, and returned, so only the errors of the other workers can be reported.
     for (const auto& other : thrown)
         if (other)
             std::rethrow_exception(other);

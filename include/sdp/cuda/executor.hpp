@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Runs tiles on a CUDA stream beside the host framework's own.
+/// @brief Runs tiles on a CUDA stream of its own, beside the host framework's stream.
 
 #include <sdp/cuda/launch.hpp>
 #include <sdp/cuda/pool.hpp>
@@ -13,11 +13,11 @@
 
 namespace sdp::cuda {
 
-/// Used by one thread at a time, with its device current.
+/// A tile executor on CUDA. One thread at a time uses it, with its device current.
 class executor {
 public:
-    /// @param host where the framework's kernels run; it has to stay until another is named
-    /// @param wait returns when an event is reached, or throws; by default it waits as long as it takes
+    /// @param host stream of the framework's kernels; it has to live until another one replaces it
+    /// @param wait returns once an event is reached, or throws; the default waits without a limit
     explicit executor(
         cudaStream_t host, std::function<void(const event&)> wait = [](const event& e) { e.wait(); })
         : host_(host)
@@ -26,17 +26,18 @@ public:
     }
     executor(const executor&) = delete;
     executor& operator=(const executor&) = delete;
-    /// Memory goes when nothing uses it any more.
+    /// Waits for the stream before the memory is freed.
     ~executor() { cudaStreamSynchronize(side_.get()); }
 
-    /// For frameworks that change it.
+    /// Serves frameworks that change their stream.
     void set_host_stream(cudaStream_t host) noexcept { host_ = host; }
     [[nodiscard]] cudaStream_t host_stream() const noexcept { return host_; }
     [[nodiscard]] cudaStream_t stream() const noexcept { return side_.get(); }
 
-    /// Whether the host's stream is being captured for a graph. What is put there joins it; nothing may wait or allocate.
+    /// True while a graph captures the host's stream. Work enqueued on it becomes part of the graph; waiting and allocating are
+    /// not allowed.
     [[nodiscard]] bool capturing() const { return cuda::capturing(host_); }
-    /// @throws sdp::cuda_error if the host's stream is being captured, before a call that would spoil it
+    /// @throws sdp::cuda_error if the host's stream is being captured, before a call that would invalidate the capture
     void refuse_capture(const char* what) const
     {
         if (capturing())
@@ -49,9 +50,9 @@ public:
         refuse_capture("allocating memory, as constructing a synchronizer does,");
         return memory_.take(bytes);
     }
-    /// What comes after on the stream may use it.
+    /// Later work on the stream may reuse the memory.
     void release(const std::byte* memory) noexcept { memory_.give_back(memory); }
-    /// From pageable memory, which CUDA copies aside before it returns.
+    /// Copies from pageable memory, which CUDA copies to a staging buffer before it returns.
     void write(std::byte* to, const void* from, std::size_t bytes)
     {
         refuse_capture("a copy from host memory, as the first step and weighted ones make,");
@@ -61,12 +62,13 @@ public:
     void read(void* to, const std::byte* from, std::size_t bytes)
     {
         refuse_capture("reading numbers on the host");
-        // A copy to pageable memory would wait for the stream as long as it takes. So the stream is waited for first.
+        // A copy to pageable memory would wait for the stream without a limit, so `wait_` waits for the stream first.
         read_.record(side_.get());
         wait_(read_);
         fetch(to, from, bytes);
     }
-    /// What is there already: neither what is on the stream meanwhile is waited for, nor the host's own.
+    /// Copies data that is already complete, on a separate stream: waits neither for later work on this executor's stream nor for
+    /// the host's.
     void fetch(void* to, const std::byte* from, std::size_t bytes)
     {
         if (bytes == 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief The kernels: a block per tile, which runs the body that the host runs in tests.
+/// @brief The kernels: one block per tile, running the tile bodies that the host runs in tests.
 
 #include <sdp/cuda/launch.hpp>
 #include <sdp/cuda/runtime.hpp>
@@ -18,7 +18,7 @@ namespace {
         body(job, tile, threadIdx.x, threads);
     }
 
-    /// A warp per tile.
+    /// Runs one warp per tile.
     template <class T> __global__ void __launch_bounds__(threads) square_kernel(const __grid_constant__ tiles::tile_job job)
     {
         static_assert(tiles::square_lanes == 32);
@@ -35,7 +35,7 @@ namespace {
             job.results[number] = sum;
     }
 
-    /// @throws sdp::cuda_error of this launch; what others have left as the latest error is none of its business
+    /// @throws sdp::cuda_error of this launch alone; errors of earlier calls are ignored
     template <class... Parameters, class... Arguments>
     void launch(void (*kernel)(Parameters...), unsigned blocks, cudaStream_t stream, const Arguments&... arguments)
     {

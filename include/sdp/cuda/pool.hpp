@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Memory of a device that is used again in the order of one stream, and given back at the very end: freeing waits for the
+/// @brief Pool of device memory, reused in the order of one stream and freed by the destructor, because freeing waits for the
 /// whole device.
 
 #include <sdp/cuda/runtime.hpp>
@@ -23,8 +23,8 @@ public:
             cudaFree(b.data);
     }
 
-    /// The smallest free block that is large enough and not much too large, or a new one; aligned to 256 bytes.
-    /// @throws sdp::cuda_error if there is no memory
+    /// The smallest free block of at least `bytes` and at most twice as many, or a new block; aligned to 256 bytes.
+    /// @throws sdp::cuda_error if the device has no memory left
     [[nodiscard]] std::byte* take(std::size_t bytes)
     {
         bytes = std::max<std::size_t>((bytes + 255) / 256 * 256, 256);
@@ -33,7 +33,7 @@ public:
             if (!b.taken && b.bytes >= bytes && b.bytes <= 2 * bytes && (best == nullptr || b.bytes < best->bytes))
                 best = &b;
         if (best == nullptr) {
-            blocks_.reserve(blocks_.size() + 1); // so that nothing throws once there is memory
+            blocks_.reserve(blocks_.size() + 1); // so that nothing throws after the allocation
             void* data = nullptr;
             check(cudaMalloc(&data, bytes), "cudaMalloc");
             blocks_.push_back({static_cast<std::byte*>(data), bytes, false});

@@ -36,30 +36,30 @@ namespace cuda {
             throw cuda_error(detail::text(call, " failed: ", cudaGetErrorString(code), " (", cudaGetErrorName(code), ")"), code);
     }
 
-    /// Devices that can be used; 0 also where there is no driver.
+    /// Number of usable devices; 0 also without a driver.
     [[nodiscard]] inline int device_count() noexcept
     {
         int out = 0;
         return cudaGetDeviceCount(&out) == cudaSuccess ? out : 0;
     }
 
-    /// Whether a stream is being captured for a graph, which the default stream never is.
+    /// True while a graph captures the stream. The default stream is never captured.
     [[nodiscard]] inline bool capturing(cudaStream_t stream)
     {
         if (stream == nullptr)
-            return false; // to ask would be an error while another is
+            return false; // a query would be an error while another stream is captured
         auto status = cudaStreamCaptureStatusNone;
         check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
         return status != cudaStreamCaptureStatusNone;
     }
 
-    /// Lets the current device reach the memory of another; more than once does no harm.
+    /// Enables access from the current device to the memory of another. Repeated calls are harmless.
     /// @throws sdp::cuda_error naming the two devices
     inline void enable_peer_access(int to)
     {
         const auto code = cudaDeviceEnablePeerAccess(to, 0);
         if (code == cudaErrorPeerAccessAlreadyEnabled) {
-            static_cast<void>(cudaGetLastError()); // it is remembered as an error
+            static_cast<void>(cudaGetLastError()); // clears the error that CUDA remembers
             return;
         }
         int from = -1;
@@ -70,7 +70,7 @@ namespace cuda {
                 code);
     }
 
-    /// Has no timing, so that recording it costs least.
+    /// An event without timing, which is the cheapest to record.
     class event {
     public:
         event() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
@@ -90,27 +90,27 @@ namespace cuda {
         }
 
         void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
-        /// What the stream gets from now on waits for what was recorded.
+        /// Makes later work of the stream wait for the recorded work.
         void make_wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
         [[nodiscard]] bool reached() const
         {
             const auto code = cudaEventQuery(handle_);
             if (code == cudaErrorNotReady) {
-                static_cast<void>(cudaGetLastError()); // it is remembered as an error, which the next look at a launch would find
+                static_cast<void>(cudaGetLastError()); // clears the error that CUDA remembers, which a launch would report
                 return false;
             }
             check(code, "cudaEventQuery");
             return true;
         }
 
-        /// As long as it takes.
+        /// Waits without a limit.
         void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
 
     private:
         cudaEvent_t handle_ = nullptr;
     };
 
-    /// Does not wait for the default stream.
+    /// A stream that does not wait for the default stream.
     class stream {
     public:
         stream() { check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }

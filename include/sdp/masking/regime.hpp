@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a masking regime is: it says who stores and who trains a unit.
+/// @brief The concept of a masking regime, which decides the storers and the trainers of a unit.
 ///
 /// | regime             | stored by | trained by | prefer it when                                                        |
 /// |--------------------|-----------|------------|-----------------------------------------------------------------------|
@@ -15,7 +15,7 @@
 
 namespace sdp {
 
-/// What a regime is told about a unit.
+/// A unit, as a regime sees it.
 struct unit_view {
     std::string_view name; ///< of the neuron group or the block
     bool is_block = false;
@@ -30,8 +30,9 @@ struct unit_view {
 /// | `r.stored_by(u)`  | `rank_set` | who keeps the unit's value for its forward    |
 /// | `r.trained_by(u)` | `rank_set` | who computes its gradient and applies updates |
 ///
-/// Semantics the compiler cannot check: a pure function of `u`; who trains also stores; somebody trains. An element that
-/// lies in several units (a block and a neuron group, two groups) is stored and trained by who does so for all of them.
+/// Semantics the compiler cannot check: `r` is a pure function of `u`; all trainers also store; there is at least one trainer. An
+/// element that lies in several units (a block and a neuron group, two groups) is stored, or trained, by the workers that store,
+/// or train, all of them.
 ///
 /// @snippet examples/own_regime.cpp regime
 template <class R>
@@ -45,8 +46,8 @@ concept masking_regime = requires(const R& r, const unit_view& u)
         } -> std::convertible_to<rank_set>;
 };
 
-/// A regime that says `static constexpr bool by_holders_alone = true` promises to look at nothing of a unit but its holders
-/// and the world. It is then asked once per holder set and not once per unit, which a large model notices.
+/// A regime that declares `static constexpr bool by_holders_alone = true` promises to depend only on a unit's holders and the
+/// world size. It is then called once per holder set instead of once per unit, which saves noticeable time for a large model.
 template <class R>
 inline constexpr bool by_holders_alone = [] {
     if constexpr (requires {

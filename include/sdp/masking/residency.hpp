@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Who stores and who trains what: follows from an assignment and a masking regime.
+/// @brief The residency: storers and trainers of every element, derived from an assignment and a masking regime.
 
 #include <sdp/masking/detail/resident_classes.hpp>
 #include <sdp/masking/regime.hpp>
@@ -17,19 +17,19 @@
 
 namespace sdp {
 
-/// Who stores and who trains every element of a model. A plain value; everything after it derives from it alone.
+/// Storers and trainers of every element of a model. A plain value; all later stages derive from it alone.
 class residency {
 public:
-    /// A maximal stretch of a group's neurons with the same residents.
+    /// A longest run of a group's neurons with the same residents.
     struct run {
         index_t begin = 0;
         index_t end = 0;
-        std::uint32_t residents = 0; ///< class number
+        std::uint32_t residents = 0; ///< number of the sharing class
         friend bool operator==(const run&, const run&) = default;
     };
 
-    /// @throws sdp::error if the regime names ranks outside the world, lets a worker train what it does not store, or if an
-    ///         element is trained by nobody (for which the parameter is named)
+    /// @throws sdp::error if the regime names ranks outside the world, lets a worker train a unit that it does not store, or
+    ///         leaves an element without a trainer; the last error names the parameter
     template <masking_regime R>
     residency(const model& m, const assignment& a, const R& regime)
         : world_(a.world())
@@ -52,7 +52,8 @@ public:
                 detail::fail(kind, name, "' is trained by nobody; expected at least one rank");
             return classes_.add(who);
         };
-        // A regime is a pure function, so it is asked once for each holder set of a group, or of all that is split.
+        // Calls the regime, a pure function, once for each holder set of a group, or once for each holder set of all that is
+        // split.
         struct answer {
             std::uint32_t question = 0;
             std::uint32_t number = 0;
@@ -87,12 +88,12 @@ public:
     [[nodiscard]] std::uint32_t of(block_id id) const noexcept { return blocks_[index_of(id)]; }
     [[nodiscard]] const residents& operator[](std::uint32_t number) const noexcept { return classes_[number]; }
 
-    /// The classes met so far; a consumer continues the table in one of its own and lets that grow by intersections.
+    /// The sharing classes so far. A consumer continues this table in one of its own, to which it adds intersections.
     [[nodiscard]] const detail::resident_classes& classes() const noexcept { return classes_; }
 
 private:
-    /// Parameters with the same block and groups have the same classes and are looked at once, and of a group only its
-    /// distinct classes are, so this does not grow with the runs of a model times its parameters.
+    /// Parameters with the same block and groups have the same classes and are checked once, and of a group only its distinct
+    /// classes are checked. The time therefore does not grow with runs × parameters.
     void check_every_element_is_trained(const model& m) const
     {
         std::vector<std::uint32_t> seen_for(classes_.size(), 0);
@@ -119,7 +120,7 @@ private:
             std::vector<std::uint32_t> units {outer};
             for (const auto& axis : p.where.axes)
                 units.push_back(static_cast<std::uint32_t>(index_of(axis.group)));
-            // Elements in one unit have its trainers, and that there are some is known.
+            // An element in a single unit has the trainers of that unit, which are known to exist.
             if (units.size() == 1 || (units.size() == 2 && outer == detail::resident_classes::pinned))
                 continue;
             std::sort(units.begin() + 1, units.end());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Builds a worker's overlap plan from the residency. Local: a worker looks only at what it stores.
+/// @brief Builds a worker's overlap plan from the residency. Local: a worker inspects only the elements it stores.
 
 #include <sdp/overlap/detail/plan_builder.hpp>
 #include <sdp/overlap/plan.hpp>
@@ -12,7 +12,7 @@
 
 namespace sdp {
 
-/// The plan of the worker whose subnetwork it is. Linear in the number of its pieces.
+/// Makes the plan of the worker whose subnetwork is given. Linear in the number of its pieces.
 [[nodiscard]] inline overlap_plan make_overlap_plan(const model& m, const residency& r, const subnetwork& s)
 {
     const int rank = s.rank();
@@ -21,8 +21,8 @@ namespace sdp {
     }).build([&](parameter_id p) { return s.slabs(p); });
 }
 
-/// The plan of somebody who keeps every parameter at full size, whatever it trains: where each owner's elements lie in the
-/// assembled model. Its pieces come in the same order as everybody's.
+/// Makes the plan of a worker that keeps every parameter at full size, whatever it trains: the positions of each owner's elements
+/// in the assembled model. Its pieces are in the same order as those of all other plans.
 [[nodiscard]] inline overlap_plan make_assembly_plan(const model& m, const residency& r, int rank)
 {
     std::vector<slab> whole;

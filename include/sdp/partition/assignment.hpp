@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Which workers hold which unit: what a partition policy makes, as a plain value.
+/// @brief The assignment: the holders of every unit of a model, as a partition policy makes them.
 
 #include <sdp/model.hpp>
 #include <sdp/partition/rank_set.hpp>
@@ -14,7 +14,7 @@
 
 namespace sdp {
 
-/// A run of consecutive neurons of one group that is assigned as a whole.
+/// Consecutive neurons of one group, assigned as a whole.
 struct neuron_unit {
     index_t begin = 0; ///< first neuron
     index_t end = 0; ///< one past the last
@@ -22,12 +22,12 @@ struct neuron_unit {
     friend bool operator==(const neuron_unit&, const neuron_unit&) = default;
 };
 
-/// The holders of every unit of a model. Starts with everything pinned, that is, held by all.
+/// The holders of every unit of a model, a plain value. A new assignment holds everything pinned: all workers hold all units.
 ///
-/// The same for every worker, made without communication.
+/// Every worker computes the same assignment, without communication.
 class assignment {
 public:
-    /// Everything held by all `world` workers.
+    /// Assigns every unit to all `world` workers.
     /// @throws sdp::error if `world` < 1 or the model is not valid
     assignment(const model& m, int world)
         : world_(world)
@@ -44,18 +44,18 @@ public:
             blocks_.push_back({b.name, false, number});
     }
 
-    /// Units as they are stored: the neurons, and the number of their holder set. Mostly one unit; a design that gives
-    /// many units to few holder sets writes neighbours with the same holders as one entry.
+    /// A unit as stored: its neurons and the number of its holder set. An entry usually is one unit. A design with many units and
+    /// few holder sets merges neighbouring units of the same holders into one entry.
     struct unit {
         index_t begin = 0;
         index_t end = 0;
         std::uint32_t holders = 0;
-        std::uint32_t count = 1; ///< how many units it stands for
+        std::uint32_t count = 1; ///< units in this entry
         friend bool operator==(const unit&, const unit&) = default;
     };
 
     /// Splits a group into units that cover its neurons in order, without gaps.
-    /// @throws sdp::error if they do not cover it, or a unit has no holder or one outside the world
+    /// @throws sdp::error if the units leave a gap, or a unit has no holder or a holder outside the world
     void assign(group_id id, std::span<const neuron_unit> units)
     {
         if (index_of(id) >= groups_.size())
@@ -76,16 +76,16 @@ public:
         g.partitioned = true;
     }
 
-    /// Adds a holder set, to be named by its number in `assign`: for designs with few sets and many units.
-    /// @throws sdp::error if it is empty or has a rank outside the world
+    /// Adds a holder set and returns its number, by which `assign` refers to it. Serves designs with few sets and many units.
+    /// @throws sdp::error if the set is empty or contains a rank outside the world
     std::uint32_t add_holders(const rank_set& holders)
     {
         check_holders([] { return std::string("a holder set"); }, holders);
         return sets_.add(holders);
     }
 
-    /// As above, with holder sets that `add_holders` numbered.
-    /// @throws sdp::error if the units do not cover the group, or a holder set has no such number
+    /// Splits a group into units whose holder sets `add_holders` has numbered.
+    /// @throws sdp::error if the units do not cover the group, or no holder set has such a number
     void assign(group_id id, std::vector<unit> units)
     {
         if (index_of(id) >= groups_.size())
@@ -107,8 +107,8 @@ public:
         g.partitioned = true;
     }
 
-    /// Gives a block to its holders.
-    /// @throws sdp::error if there is none, or one outside the world
+    /// Assigns a block to its holders.
+    /// @throws sdp::error if `holders` is empty or contains a rank outside the world
     void assign(block_id id, const rank_set& holders)
     {
         if (index_of(id) >= blocks_.size())
@@ -121,17 +121,17 @@ public:
 
     [[nodiscard]] int world() const noexcept { return world_; }
 
-    /// The distinct holder sets, by the numbers that units have. Some may be nobody's any more.
+    /// The distinct holder sets, by number. Some may belong to no unit any more, after a second `assign`.
     [[nodiscard]] const rank_set& holders(std::uint32_t number) const noexcept { return sets_[number]; }
     [[nodiscard]] std::size_t holder_set_count() const noexcept { return sets_.size(); }
     [[nodiscard]] std::uint32_t holders_number(block_id id) const noexcept { return blocks_[index_of(id)].holders; }
 
-    /// The units of a group; a pinned group is one unit held by all.
+    /// The units of a group. A pinned group is one unit that all workers hold.
     [[nodiscard]] std::span<const unit> units(group_id id) const noexcept { return groups_[index_of(id)].units; }
     [[nodiscard]] const rank_set& holders(const unit& u) const noexcept { return sets_[u.holders]; }
     [[nodiscard]] const rank_set& holders(block_id id) const noexcept { return sets_[blocks_[index_of(id)].holders]; }
 
-    /// Whether a policy assigned it; otherwise it is pinned.
+    /// True if a policy has assigned this group or block. It is pinned otherwise.
     [[nodiscard]] bool partitioned(group_id id) const noexcept { return groups_[index_of(id)].partitioned; }
     [[nodiscard]] bool partitioned(block_id id) const noexcept { return blocks_[index_of(id)].partitioned; }
 
@@ -188,7 +188,7 @@ private:
     }
 
     int world_;
-    detail::number_table<rank_set> sets_; ///< holder sets: far fewer than units
+    detail::number_table<rank_set> sets_; ///< far fewer than units
     std::vector<group_entry> groups_;
     std::vector<block_entry> blocks_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Block-level partition: gives whole residual branches to workers, balanced by cost.
+/// @brief Block-level partition: assigns whole residual branches to workers, balanced by cost.
 
 #include <sdp/partition/detail/balanced_design.hpp>
 #include <sdp/partition/holder_design.hpp>
@@ -16,38 +16,38 @@
 
 namespace sdp {
 
-/// Gives every selected block to exactly k = C·N workers, so that the costs per worker are as equal as the blocks allow;
-/// leaves neuron groups pinned. The skip path around a block always stays: a worker without the block passes its input on.
+/// Assigns every selected block to exactly k = C·N workers, with costs per worker as equal as the blocks allow. Leaves neuron
+/// groups pinned. The skip path around a block always remains: a worker without the block passes the block's input on unchanged.
 ///
-/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps; O(U·k) beyond the
-///   `holder_design` for the bounded ones. Memory per worker: C of what is split.
+/// - Complexity: O(U·N) for U blocks and each of up to 64 restarts, all bounded in steps. A bounded design takes O(U·k) beyond
+///   the cost of its `holder_design`. Memory per worker: C of all that is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
 /// - Peers: up to N−1, or as few as the `holder_design` says.
-/// - Balance: the heaviest worker is within 10 % of the mean wherever such an arrangement was found. The bounded designs do
-///   not search: their heaviest and lightest worker differ by about the heaviest block where k divides N, and by up to
-///   about m + 2 times that where it does not.
-/// - Source: the level is the paper's, the balancing is ours.
+/// - Balance: the load of the heaviest worker is within 10 % of the mean wherever such an arrangement was found. The bounded
+///   designs do not search: the loads of their heaviest and lightest worker differ by about the heaviest block where k divides N,
+///   and by up to about m + 2 times the heaviest block elsewhere.
+/// - Source: the paper defines the level; the balancing is ours.
 ///
-/// Connected whenever k ≥ 2 and there are blocks enough, U(k−1) ≥ N−1.
+/// The arrangement connects all workers whenever k ≥ 2 and U(k−1) ≥ N−1, that is, with blocks enough.
 struct block_partition {
     double coverage = 0.5; ///< C = k/N
     std::uint64_t seed = 0;
-    std::string blocks = "*"; ///< which blocks, by name; `*` and `?` as in a shell
-    holder_design design = holder_design::random; ///< how holders are chosen; the others than `random` bound the peers
-    int divisions = 3; ///< m of the design `cells`: how often the workers are divided into cells, 2 to 64
+    std::string blocks = "*"; ///< names of the blocks to split; `*` and `?` as in a shell
+    holder_design design = holder_design::random; ///< rule that chooses holders; all but `random` bound the number of peers
+    int divisions = 3; ///< m of the design `cells`: number of divisions of the workers into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is not a whole number of holders, no block is selected, divisions are too few or too many, or
-    ///         a bounded design has too few blocks for every worker to hold one
+    /// @throws sdp::error if C·N is no whole number of holders, no block is selected, `divisions` is out of range, or a bounded
+    ///         design has too few blocks for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 
 namespace detail {
 
-    /// Places units of different cost on workers, k holders each, the heaviest worker as light as can be found.
+    /// Assigns units of different cost to k workers each and minimises the load of the heaviest worker.
     ///
-    /// Longest first onto the least loaded, then exchanges that relieve the heaviest worker, restarted from shuffled orders.
-    /// Everything is counted in steps, not in time, so every platform finds the same arrangement. The tests compare with
-    /// all arrangements where these can be counted; no exhaustive search is needed behind it.
+    /// Assigns the costliest unit first, to the least loaded workers; then exchanges units to relieve the heaviest worker; and
+    /// restarts from shuffled orders. All limits count steps and not time, so every platform finds the same arrangement. The
+    /// tests compare the result with all arrangements where these can be counted, and an exhaustive search has not been needed.
     class balanced_design {
     public:
         balanced_design(std::vector<double> costs, int world, int k, std::uint64_t seed)
@@ -64,7 +64,7 @@ namespace detail {
 
         [[nodiscard]] std::vector<design_unit> find()
         {
-            // About 10^7 elementary steps in all, whatever the size.
+            // Bounds the work to about 10^7 elementary steps at any size.
             const double work = static_cast<double>(costs_.size()) * world_;
             const int restarts = static_cast<int>(std::clamp(2e5 / work, 1.0, 64.0));
             std::vector<design_unit> best;
@@ -118,7 +118,7 @@ namespace detail {
         [[nodiscard]] std::vector<design_unit> greedy(int attempt)
         {
             order_by_cost();
-            // Later attempts start from a slightly disturbed order: neighbours change places.
+            // Later attempts start from a slightly disturbed order: they swap neighbours.
             for (int i = 0; i < attempt && order_.size() > 1; ++i) {
                 const auto at = random_.below(order_.size() - 1);
                 std::swap(order_[at], order_[at + 1]);
@@ -134,8 +134,8 @@ namespace detail {
             return units;
         }
 
-        /// Moves one unit off the heaviest worker, or exchanges one for a lighter, as long as that helps and what was
-        /// connected stays so.
+        /// Moves a unit away from the heaviest worker, or exchanges it for a lighter one, while this lowers the maximum and keeps
+        /// connected workers connected.
         void improve(std::vector<design_unit>& units)
         {
             auto load = loads(units);
@@ -203,7 +203,7 @@ namespace detail {
     };
 
     /// The blocks whose names match.
-    /// @throws sdp::error if there is none
+    /// @throws sdp::error if no name matches
     [[nodiscard]] inline std::vector<block_id> select_blocks(const model& m, const std::string& pattern)
     {
         auto out = ranges::views::iota(std::size_t {0}, m.blocks().size())

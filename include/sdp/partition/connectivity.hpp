@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How well an arrangement connects the workers: who exchanges with whom, and how fast averaging mixes them.
+/// @brief Connectivity of an arrangement: peers of each worker, and the rate at which averaging mixes the workers.
 
 #include <sdp/partition/detail/spectrum.hpp>
 #include <sdp/partition/detail/weighted_sets.hpp>
@@ -13,8 +13,8 @@
 
 namespace sdp {
 
-/// How many others each worker shares a unit with, and so exchanges with for what is split. Pinned units do not count: what
-/// is pinned is shared with everybody. O(S log S) for each worker, with S the intervals of its holder sets.
+/// For each worker the number of others that hold one of its units, and with whom it therefore exchanges. Pinned units do not
+/// count, because all workers share them. O(S log S) per worker, with S the intervals of its holder sets.
 [[nodiscard]] inline std::vector<int> peers_per_worker(const assignment& a)
 {
     const auto units = detail::count_units(a);
@@ -35,16 +35,17 @@ namespace sdp {
             count += std::max(0, i.end - std::max(i.begin, next));
             next = std::max(next, i.end);
         }
-        out.push_back(std::max(0, count - 1)); // itself
+        out.push_back(std::max(0, count - 1)); // without the worker itself
     }
     return out;
 }
 
 namespace detail {
 
-    /// λ₂ by Lanczos iteration on D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2}, whose first eigenvector √D_w is known and kept out. The
-    /// matrix is never made: a product is one walk over the intervals of the sets. Iterates without orthogonalisation against
-    /// all before; that finds eigenvalues more than once, which is no matter for the largest.
+    /// Computes λ₂ by Lanczos iteration on D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2}, whose first eigenvector √D_w is known and projected
+    /// out. The matrix is never formed: a product is one pass over the intervals of the sets. The iteration does not
+    /// orthogonalise against all earlier vectors. It therefore finds some eigenvalues repeatedly, which does not affect the
+    /// largest.
     [[nodiscard]] inline double second_eigenvalue(const weighted_sets& units, const std::vector<double>& degree)
     {
         const std::size_t n = degree.size();
@@ -62,7 +63,7 @@ namespace detail {
             for (std::size_t i = 0; i < n; ++i)
                 to[i] += factor * from[i];
         };
-        for (std::size_t i = 0; i < n; ++i) // any start that is not orthogonal to what is looked for
+        for (std::size_t i = 0; i < n; ++i) // any start vector that is not orthogonal to the wanted eigenvector
             v[i] = static_cast<double>(mix64(i + 1) >> 11) * 0x1p-53 - 0.5;
         add(v, -dot(v, first), first);
         const double length = std::sqrt(dot(v, v));
@@ -71,7 +72,7 @@ namespace detail {
 
         double value = 0;
         for (std::size_t step = 1, look = 16;; ++step) {
-            // next = D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2} v, with sums over intervals from one prefix sum.
+            // Computes next = D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2} v, with sums over intervals from one prefix sum.
             prefix[0] = 0;
             for (std::size_t i = 0; i < n; ++i)
                 prefix[i + 1] = prefix[i] + v[i] / std::sqrt(degree[i]);
@@ -119,7 +120,7 @@ namespace detail {
 
 } // namespace detail
 
-/// Whether averaging over the holders can carry information from every worker to every other. Pinned units do not count.
+/// True if averaging over the holders carries information from every worker to every other. Pinned units do not count.
 [[nodiscard]] inline bool is_connected(const assignment& a)
 {
     const auto world = static_cast<std::size_t>(a.world());
@@ -143,13 +144,14 @@ namespace detail {
     return parts == 1;
 }
 
-/// ρ = 1 − λ₂(W), W = D_w⁻¹ A D_u⁻¹ Aᵀ, with A the workers × units incidence and D its row and column sums: how fast
-/// averaging mixes the workers. 0 if they are not connected, 1 if each unit is held by all. Definition: ours; the paper's own
-/// was not to be found. Pinned units do not count.
+/// The spectral gap ρ = 1 − λ₂(W), W = D_w⁻¹ A D_u⁻¹ Aᵀ, with A the workers × units incidence and D its row and column sums. It
+/// says how fast averaging mixes the workers: 0 if they are not connected, 1 if all workers hold each unit. The definition is
+/// ours; the paper's own could not be found. Pinned units do not count.
 ///
-/// Up to 128 workers from all eigenvalues, cubic in the workers; above by iteration, linear in workers and holder sets for each
-/// of some dozen steps, or some thousands where the gap is tiny. The iteration comes from above and stops when half as many
-/// steps again change it by less than 10⁻⁶ of itself; the tests hold it to 10⁻⁴.
+/// Up to 128 workers all eigenvalues are computed, cubic in the workers. Above, an iteration is used, linear in workers and
+/// holder sets per step, with some dozens of steps, or some thousands where the gap is tiny. The iteration approaches the gap
+/// from above and stops when half as many further steps change it by less than 10⁻⁶ of its value; the tests bound its error by
+/// 10⁻⁴.
 [[nodiscard]] inline double spectral_gap(const assignment& a)
 {
     constexpr std::size_t dense = 128;
@@ -159,7 +161,7 @@ namespace detail {
     const auto units = detail::count_units(a);
     const auto degree = detail::spread(units, n);
     if (!is_connected(a))
-        return 0; // perhaps somebody shares nothing at all
+        return 0; // a worker may share nothing
     if (n > dense)
         return std::clamp(1 - detail::second_eigenvalue(units, degree), 0.0, 1.0);
     std::vector<double> w(n * n, 0.0);
@@ -170,7 +172,7 @@ namespace detail {
                 w[static_cast<std::size_t>(i) * n + static_cast<std::size_t>(j)]
                     += units.weights[s] / static_cast<double>(ranks.size());
     }
-    // Similar to W and symmetric: D_w^{-1/2} (A D_u⁻¹ Aᵀ) D_w^{-1/2}.
+    // This matrix is similar to W and symmetric: D_w^{-1/2} (A D_u⁻¹ Aᵀ) D_w^{-1/2}.
     for (std::size_t i = 0; i < n; ++i)
         for (std::size_t j = 0; j < n; ++j)
             w[i * n + j] /= std::sqrt(degree[i] * degree[j]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the holders of units are chosen, and so how many other workers each worker exchanges with.
+/// @brief Holder designs: the rule that chooses the holders of a unit, and with it the number of peers of a worker.
 ///
 /// | design   | holders of a unit                        | peers of a worker | prefer it when                             |
 /// |----------|------------------------------------------|-------------------|--------------------------------------------|
@@ -17,25 +17,26 @@
 
 namespace sdp {
 
-/// How a partition policy chooses the k holders of its units among N workers.
+/// Rule by which a partition policy chooses the k holders of a unit among N workers.
 ///
-/// - `random`: each unit goes to the k least loaded workers, chance deciding between equals. With many units every worker
-///   shares something with every other. Time grows with units × N.
-/// - `cells`: the workers are divided at random into cells of k, m times over (`divisions`), and units are dealt to the cells
-///   of all divisions in turn. A worker is in m cells, so it has at most m(k−1) peers, however many workers there are. The
-///   spectral gap is about 1 − (√(m−1) + √(k−1))²/(mk), which does not depend on N. If k does not divide N, each division ends
-///   in a ring of fewer than 2k workers, in which the holders are k consecutive ones: up to k−1 more peers for those. The
-///   rings of different divisions have different workers where N has enough.
-/// - `cyclic`: k consecutive ranks on the ring 0 … N−1, each worker in two neighbouring stretches if k divides N. At most
-///   2(k−1) peers, and near ones, but information needs about (N/k)² steps to go round. Takes no chances: no seed.
+/// - `random`: assigns each unit to the k least loaded workers and draws between equals. With many units every worker shares some
+///   unit with every other. Time grows with units × N.
+/// - `cells`: divides the workers at random into cells of k workers, m times (`divisions`), and deals the units to the cells of
+///   all divisions in turn. A worker is in m cells, so it has at most m(k−1) peers at any N. The spectral gap is about 1 −
+///   (√(m−1) + √(k−1))²/(mk), independent of N. If k does not divide N, each division ends with a ring of fewer than 2k workers,
+///   and the holders of a unit there are k consecutive workers of the ring, which adds up to k−1 peers for these workers. Rings
+///   of different divisions have different workers where N is large enough.
+/// - `cyclic`: chooses k consecutive ranks on the ring 0 … N−1; if k divides N, each worker is in two neighbouring windows. A
+///   worker has at most 2(k−1) peers, all of near rank, but information needs about (N/k)² steps to cross the ring. Uses no
+///   randomness and no seed.
 ///
-/// Whatever the number of units, `cells` takes O(m(N + k²)) time and memory for the design, `cyclic` O(N), or O(N·k) time if k
-/// does not divide N; each group takes O(m·N/k) besides, or up to O(m·N). Units are balanced in number: any two workers hold
-/// numbers of units that differ by at most 1 in the whole model, and by 2 in any one group and among units of one cost. Under
-/// `cells` with k not dividing N it is 2 and 4, and 1 and 2 more for every further ring that a worker is in; under `cyclic` with
-/// fewer units than the ring has stretches (2N/k, or N/gcd(N, k) if k does not divide N), 1 in the whole model only.
-/// Connected whenever k ≥ 2 and U units are enough for any design, U(k−1) ≥ N−1. Source: random: ours, as the policies say;
-/// cells: ours, after resolvable block designs; cyclic: ours.
+/// At any number of units, `cells` takes O(m(N + k²)) time and memory for the design, and `cyclic` O(N), or O(N·k) time if k does
+/// not divide N; each group takes O(m·N/k) in addition, or up to O(m·N). Units are balanced in number: the unit counts of any two
+/// workers differ by at most 1 in the whole model, and by at most 2 in any one group and among units of one cost. Under `cells`
+/// with k not dividing N these bounds are 2 and 4, and they grow by 1 and 2 for every further ring that a worker is in. Under
+/// `cyclic` with fewer units than the ring has windows (2N/k, or N/gcd(N, k) if k does not divide N), only the bound of 1 in the
+/// whole model holds. A design connects all workers whenever k ≥ 2 and U(k−1) ≥ N−1 for U units, which any design needs. Source:
+/// `random` is ours, as the policies say; `cells` is ours, after resolvable block designs; `cyclic` is ours.
 enum class holder_design : std::uint8_t { random, cells, cyclic };
 
 namespace detail {
@@ -53,7 +54,7 @@ namespace detail {
         return "unknown";
     }
 
-    /// @throws sdp::error if `cells` has a number of divisions with which it cannot connect the workers, or too many
+    /// @throws sdp::error if `cells` has too few divisions to connect the workers, or too many
     inline void check_divisions(holder_design design, int divisions)
     {
         if (design == holder_design::cells && (divisions < 2 || divisions > 64))
@@ -61,7 +62,7 @@ namespace detail {
                 "cells only once never exchange with another cell");
     }
 
-    /// @throws sdp::error if there are so few units that somebody would hold none
+    /// @throws sdp::error if some worker would hold no unit, because there are too few
     inline void check_reach(holder_design design, std::uint64_t units, int k, int world)
     {
         if (units * static_cast<std::uint64_t>(k) < static_cast<std::uint64_t>(world))
@@ -69,7 +70,7 @@ namespace detail {
                 " workers so that each holds one; expected at least ", (world + k - 1) / k, " units, or more holders");
     }
 
-    /// The deal order of a bounded design, for that many units in all.
+    /// Makes the deal order of a bounded design for `units` units in all.
     [[nodiscard]] inline deal_order make_deal_order(
         holder_design design, const std::vector<int>& workers, int k, int divisions, std::uint64_t units, portable_random& random)
     {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Nested partition: blocks over the workers, and the neurons inside a block over that block's holders.
+/// @brief Nested partition: splits blocks over the workers, and the neurons inside a block over the block's holders.
 
 #include <sdp/partition/block.hpp>
 #include <sdp/partition/neuron.hpp>
@@ -10,22 +10,22 @@
 
 namespace sdp {
 
-/// Splits blocks first, then splits the neuron groups inside each block among the block's holders, so that no element can
-/// be left without a holder. Drawing both independently would intersect the two holder sets and often leave none.
+/// Splits blocks first, then splits the neuron groups inside each block among the block's holders, so every element has a holder.
+/// Two independent draws would intersect their holder sets, and the intersection is often empty.
 ///
-/// `inner.coverage` is a share of the block's holders: outer 1/2 and inner 1/2 of 8 workers is 4 holders per block and 2 per
-/// unit inside it. A selected group outside every split block is split over all workers.
+/// `inner.coverage` is relative to the block's holders: outer 1/2 and inner 1/2 of 8 workers give 4 holders per block and 2 per
+/// unit inside the block. A selected group outside every split block is split over all workers.
 ///
-/// With `cells` or `cyclic` as the inner design, blocks with the same holders share one design, so bounded designs on both
-/// levels leave a worker few peers. Elements of a block that lie on no group are still exchanged among all of its holders.
+/// With `cells` or `cyclic` as the inner design, blocks with the same holders share one design, so bounded designs on both levels
+/// leave a worker few peers. All holders of a block still exchange the elements of the block that lie on no group.
 ///
-/// Complexity and balance are those of `block_partition` and `neuron_partition`. Source: the levels are the paper's, the
+/// Complexity and balance are those of `block_partition` and `neuron_partition`. Source: the paper defines the levels; the
 /// nesting is ours.
 struct nested_partition {
     block_partition outer;
     neuron_partition inner;
 
-    /// @throws sdp::error as the two policies, and if the inner coverage gives no whole number of a block's holders
+    /// @throws sdp::error as the two policies do, and if the inner coverage gives no whole number of a block's holders
     [[nodiscard]] assignment operator()(const model& m, int world) const
     {
         auto out = outer(m, world);
@@ -39,7 +39,7 @@ struct nested_partition {
             dealer.write(out);
             return out;
         }
-        std::deque<std::vector<int>> candidates; // stable addresses: the design refers to them
+        std::deque<std::vector<int>> candidates; // a deque keeps addresses stable: the design refers to them
         detail::neuron_design design(m, world, inner.granularity, inner.seed);
         for (const group_id id : detail::select_groups(m, inner.groups)) {
             const auto within = m.enclosing_block(id);

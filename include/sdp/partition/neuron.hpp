@@ -16,38 +16,37 @@
 
 namespace sdp {
 
-/// Gives every run of `granularity` neurons of the selected groups to exactly k = C·N workers; leaves blocks pinned.
+/// Assigns every unit of `granularity` neurons of the selected groups to exactly k = C·N workers. Leaves blocks pinned.
 ///
-/// Neurons of a group are interchangeable, so after the holder sets are drawn they are put in order: units with the same
-/// holders become neighbours, and what a worker stores and sends is a few long runs however fine the granularity.
+/// Neurons of a group are interchangeable, so the policy sorts the units after it has drawn the holder sets: units with the same
+/// holders become neighbours. A worker then stores and sends a few long runs at any granularity.
 ///
-/// - Complexity: O(U·N) for U units; for the bounded designs see `holder_design`. Memory per worker: C of
-/// what is split.
+/// - Complexity: O(U·N) for U units; for the bounded designs see `holder_design`. Memory per worker: C of all that is split.
 /// - Bytes sent per worker and step: 2C(k−1)/k model sizes under forward masking.
 /// - Peers: up to N−1, or as few as the `holder_design` says.
-/// - Balance: within one unit in every group; within two where units are so few, U(k−1) < 2(N−1), that connecting the
-///   workers has to exchange unlike ones. That of the bounded designs is with them.
-/// - Source: the level is the paper's, the design is ours.
+/// - Balance: within one unit in every group. It is within two where units are so few, U(k−1) < 2(N−1), that unlike units have to
+///   be exchanged to connect the workers. `holder_design` states the balance of the bounded designs.
+/// - Source: the paper defines the level; the design is ours.
 ///
-/// Connected whenever k ≥ 2 and there are units enough, U(k−1) ≥ N−1. Prefer `block_partition` when whole branches may be
-/// absent: it saves their activations too.
+/// The arrangement connects all workers whenever k ≥ 2 and U(k−1) ≥ N−1, that is, with units enough. Prefer `block_partition` if
+/// whole branches may be absent: it saves their activations too.
 struct neuron_partition {
     double coverage = 0.5; ///< C = k/N
     index_t granularity = 1; ///< neurons per unit; the last unit of a group may have fewer
     std::uint64_t seed = 0;
-    std::string groups = "*"; ///< which groups, by name; `*` and `?` as in a shell
-    holder_design design = holder_design::random; ///< how holders are chosen; the others than `random` bound the peers
-    int divisions = 3; ///< m of the design `cells`: how often the workers are divided into cells, 2 to 64
+    std::string groups = "*"; ///< names of the groups to split; `*` and `?` as in a shell
+    holder_design design = holder_design::random; ///< rule that chooses holders; all but `random` bound the number of peers
+    int divisions = 3; ///< m of the design `cells`: number of divisions of the workers into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is not a whole number of holders, granularity < 1, no group is selected, divisions are too few
-    ///         or too many, or a bounded design has too few units for every worker to hold one
+    /// @throws sdp::error if C·N is no whole number of holders, `granularity` < 1, no group is selected, `divisions` is out of
+    ///         range, or a bounded design has too few units for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 
 namespace detail {
 
-    /// Draws the holder sets of neuron groups. Loads are carried from group to group, so that what one group cannot
-    /// balance the next one does.
+    /// Draws the holder sets of neuron groups. Carries loads from group to group, so that a later group balances the remainder of
+    /// an earlier one.
     class neuron_design {
     public:
         neuron_design(const model& m, int world, index_t granularity, std::uint64_t seed)
@@ -61,7 +60,7 @@ namespace detail {
                 fail("granularity is ", granularity, " neurons; expected at least 1");
         }
 
-        /// Adds a group whose units go to `k` of the candidates each. The candidates must outlive the design.
+        /// Adds a group whose units are assigned to `k` of the candidates each. The candidates must outlive the design.
         void add(group_id id, const std::vector<int>& candidates, int k)
         {
             const index_t neurons = model_[id].neurons;
@@ -83,7 +82,7 @@ namespace detail {
             }
         }
 
-        /// Connects the workers, orders the units of each group by their holders, and writes them down.
+        /// Connects the workers, sorts the units of each group by their holders, and writes them into the assignment.
         void write(assignment& out)
         {
             connect(units_, world_);
@@ -92,7 +91,7 @@ namespace detail {
                 const auto begin = units_.begin() + static_cast<std::ptrdiff_t>(first_[g]);
                 auto end = units_.begin() + static_cast<std::ptrdiff_t>(first_[g + 1]);
                 if (std::prev(end)->cost != begin->cost)
-                    --end; // the short unit stays last
+                    --end; // the last unit may be shorter and remains last
                 std::sort(begin, end, [](const design_unit& a, const design_unit& b) { return a.holders < b.holders; });
                 const index_t neurons = model_[ids_[g]].neurons;
                 const auto units = ranges::views::iota(first_[g], first_[g + 1]) | ranges::views::transform([&](std::size_t u) {
@@ -114,9 +113,9 @@ namespace detail {
         std::vector<group_id> ids_;
     };
 
-    /// Deals the units of neuron groups to the sets of a bounded design. Groups with the same candidates share one design, so
-    /// that peers stay few; groups whose units cost the same are dealt on where the one before ended, so that what one
-    /// group cannot balance the next one does.
+    /// Deals the units of neuron groups to the holder sets of a bounded design. Groups with the same candidates share one design,
+    /// which keeps peers few. Dealing continues from group to group among units of equal cost, so that a later group balances the
+    /// remainder of an earlier one.
     class neuron_dealer {
     public:
         neuron_dealer(const model& m, const neuron_partition& policy)
@@ -129,7 +128,7 @@ namespace detail {
             check_divisions(policy.design, policy.divisions);
         }
 
-        /// Adds a group whose units go to `k` of the candidates each.
+        /// Adds a group whose units are assigned to `k` of the candidates each.
         void add(group_id id, const rank_set& candidates, int k)
         {
             const auto number = candidates_.add(candidates);
@@ -147,7 +146,7 @@ namespace detail {
             groups_.push_back({id, number, at, units});
         }
 
-        /// Units of all groups.
+        /// Number of units of all groups.
         [[nodiscard]] std::uint64_t units() const
         {
             std::uint64_t out = 0;
@@ -161,7 +160,7 @@ namespace detail {
             std::vector<dealt_order> orders;
             for (std::uint32_t t = 0; t < tables_.size(); ++t) {
                 std::uint64_t units = 0;
-                for (auto& k : tables_[t].kinds) { // side by side, so that few units of several kinds reach different sets
+                for (auto& k : tables_[t].kinds) { // side by side: few units of several kinds then reach different sets
                     k.next = units;
                     units += k.units;
                 }
@@ -179,7 +178,7 @@ namespace detail {
         struct kind {
             double cost;
             std::uint64_t units; ///< of all groups
-            std::uint64_t next; ///< turn of the next unit
+            std::uint64_t next; ///< position of the next unit in the sequence
         };
         struct table {
             int holders;
@@ -196,13 +195,13 @@ namespace detail {
             std::vector<std::uint32_t> numbers; ///< by set: its number in the assignment
         };
 
-        /// Counts what each set gets; sets get their units side by side.
+        /// Counts the units of each set, then gives every set its units side by side.
         void write_group(assignment& out, const group& g, const dealt_order& l)
         {
             const auto& sequence = l.sets.sequence;
             auto& first = tables_[g.table].kinds[g.kind].next;
             const index_t neurons = model_[g.id].neurons, unit = std::min(policy_.granularity, neurons);
-            const bool short_last = neurons % unit != 0; // stays last
+            const bool short_last = neurons % unit != 0; // the last unit may be shorter and remains last
             const std::uint64_t whole = g.units - (short_last ? 1 : 0);
             counts_.assign(l.sets.sets.size(), 0);
             if (const auto times = whole / sequence.size(); times > 0)
@@ -228,13 +227,13 @@ namespace detail {
         const neuron_partition& policy_;
         portable_random random_;
         number_table<rank_set> candidates_;
-        std::vector<table> tables_; ///< by number of the candidates
+        std::vector<table> tables_; ///< by number of the candidate set
         std::vector<group> groups_;
         std::vector<std::uint64_t> counts_;
     };
 
     /// The groups whose names match.
-    /// @throws sdp::error if there is none
+    /// @throws sdp::error if no name matches
     [[nodiscard]] inline std::vector<group_id> select_groups(const model& m, const std::string& pattern)
     {
         auto out = ranges::views::iota(std::size_t {0}, m.groups().size())

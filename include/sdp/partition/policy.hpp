@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a partition policy is, and the policies that need no design of their own.
+/// @brief The concept of a partition policy, and the policies that need no design of their own.
 ///
 /// | policy              | splits                           | prefer it when                                                |
 /// |---------------------|----------------------------------|---------------------------------------------------------------|
@@ -27,8 +27,8 @@ namespace sdp {
 /// |---------------|--------------|------------------------------------------|------------------------------------|
 /// | `p(m, world)` | `assignment` | `sdp::error` on what it cannot partition | the holders of every unit of `m`   |
 ///
-/// Semantics the compiler cannot check: the result depends on nothing but `p`, `m` and `world`, and is the same on every
-/// worker and platform. A policy leaves pinned what it is not about.
+/// Semantics the compiler cannot check: the result depends on nothing but `p`, `m` and `world`, and is the same on every worker
+/// and platform. A policy leaves all other groups and blocks pinned.
 ///
 /// @snippet examples/own_partition.cpp policy
 template <class P>
@@ -39,12 +39,12 @@ concept partition_policy = requires(const P& p, const model& m, int world)
         } -> std::same_as<assignment>;
 };
 
-/// Holds everything everywhere: plain data parallelism. Costs 2(N−1)/N model sizes of traffic per worker and step.
+/// Assigns everything to all workers: plain data parallelism. Costs 2(N−1)/N model sizes of traffic per worker and step.
 struct pinned {
     [[nodiscard]] assignment operator()(const model& m, int world) const { return {m, world}; }
 };
 
-/// The number of holders k = C·N that a coverage means.
+/// Converts a coverage C to the number of holders k = C·N.
 /// @throws sdp::error unless 0 < C ≤ 1 and C·N is whole
 [[nodiscard]] inline int holders_for(double coverage, int world)
 {
@@ -58,7 +58,7 @@ struct pinned {
     return static_cast<int>(whole);
 }
 
-/// Several policies side by side, each for the groups and blocks that it selects.
+/// Combines several policies, each for the groups and blocks that it selects.
 ///
 /// `combined(block_partition{.blocks = "*.ffn"}, neuron_partition{.groups = "*.heads"})`
 template <partition_policy... Policies> struct combined {
@@ -80,7 +80,7 @@ template <partition_policy... Policies> struct combined {
 private:
     static void merge(assignment& out, const model& m, const assignment& part)
     {
-        std::vector<std::optional<std::uint32_t>> numbers(part.holder_set_count()); // the part's sets, as `out` numbers them
+        std::vector<std::optional<std::uint32_t>> numbers(part.holder_set_count()); // number in `out` of each set of the part
         for (std::size_t g = 0; g < part.group_count(); ++g) {
             const auto id = group_id(g);
             if (!part.partitioned(id))
@@ -109,7 +109,7 @@ private:
 
 namespace detail {
 
-    /// Shell-like match: `*` is any run of characters, `?` any one.
+    /// Matches a name as a shell does: `*` is any sequence of characters, `?` any one character.
     [[nodiscard]] constexpr bool matches(std::string_view pattern, std::string_view name) noexcept
     {
         std::size_t p = 0, n = 0, star = std::string_view::npos, resume = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief A set of ranks, kept as sorted disjoint intervals.
+/// @brief A set of ranks, stored as sorted disjoint intervals.
 ///
-/// Holder sets are cyclic windows, small random subsets or "everybody"; intervals keep all three small, also with
-/// thousands of workers, where a bit per rank would not.
+/// Holder sets are cyclic windows, small random subsets, or all ranks. Intervals keep all three small, also with thousands of
+/// workers, where one bit per rank would not.
 
 #include <sdp/error.hpp>
 #include <sdp/partition/detail/number_table.hpp>
@@ -21,7 +21,7 @@ namespace sdp {
 /// An ordered set of ranks. A regular value type.
 class rank_set {
 public:
-    /// A half-open stretch of consecutive ranks.
+    /// A half-open interval of consecutive ranks.
     struct interval {
         int begin = 0;
         int end = 0;
@@ -31,7 +31,7 @@ public:
 
     rank_set() = default;
 
-    /// The given ranks, in any order; repeated ones count once.
+    /// Makes a set of the given ranks, in any order; repeated ranks count once.
     /// @throws sdp::error on a negative rank
     explicit rank_set(std::vector<int> ranks)
     {
@@ -44,7 +44,7 @@ public:
     {
     }
 
-    /// Ranks 0 … world−1.
+    /// The set of ranks 0 … world−1.
     [[nodiscard]] static rank_set all(int world)
     {
         rank_set out;
@@ -70,7 +70,7 @@ public:
         return after != intervals_.begin() && rank < std::prev(after)->end;
     }
 
-    /// Every rank of `other` is in this set.
+    /// True if every rank of `other` is in this set.
     [[nodiscard]] bool includes(const rank_set& other) const noexcept
     {
         auto at = intervals_.begin();
@@ -82,7 +82,7 @@ public:
         return true;
     }
 
-    /// Some rank is in both sets.
+    /// True if some rank is in both sets.
     [[nodiscard]] bool intersects(const rank_set& other) const noexcept
     {
         auto i = intervals_.begin(), j = other.intervals_.begin();
@@ -146,7 +146,7 @@ public:
         return out;
     }
 
-    /// For tables: equal sets have equal hashes.
+    /// Hash for tables: equal sets have equal hashes.
     [[nodiscard]] std::uint64_t hash() const noexcept
     {
         std::uint64_t out = intervals_.size();
@@ -166,8 +166,8 @@ public:
 private:
     using position = std::vector<interval>::const_iterator;
 
-    /// The first interval from `at` on that ends after `rank`. In growing steps, so that meeting a large set with a small one
-    /// takes no walk through the large one.
+    /// The first interval from `at` on that ends after `rank`. Searches in growing steps, so that intersecting a large set with a
+    /// small one does not visit all of the large one.
     [[nodiscard]] static position ending_after(position at, position end, int rank) noexcept
     {
         std::ptrdiff_t step = 1;

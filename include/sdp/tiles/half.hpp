@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Conversions between float and the 16-bit types that travel. The same bits on the host and on a device.
+/// @brief Conversions between float and the 16-bit element types. The same bits on the host and on a device.
 
 #include <sdp/tiles/host_device.hpp>
 
@@ -10,14 +10,14 @@
 
 namespace sdp::tiles {
 
-/// The same bits as another type.
+/// Reinterprets the bits as another type.
 template <class To, class From> [[nodiscard]] SDP_HOST_DEVICE inline To bits_as(From x) noexcept
 {
     static_assert(sizeof(To) == sizeof(From));
     return __builtin_bit_cast(To, x);
 }
 
-/// The upper half of a float.
+/// Bfloat16: the upper half of a float.
 struct bf16_bits {
     std::uint16_t bits;
 };
@@ -42,9 +42,10 @@ struct f16_bits {
 {
     const auto bits = bits_as<std::uint32_t>(x);
     const std::uint32_t sign = bits >> 16 & 0x8000U, magnitude = bits & 0x7FFFFFFFU;
-    // Normal numbers: the exponent is rebased and the 13 lower bits are rounded off; carries go where they should.
+    // Normal numbers: the exponent is rebased and the 13 lower bits are rounded away; a carry increments the exponent, as it
+    // must.
     const std::uint32_t normal = (magnitude - 0x38000000U + 0xFFFU + (magnitude >> 13 & 1U)) >> 13;
-    // Below 2^-14, adding 0.5 lets the hardware round to a multiple of 2^-24, whose count are the lower bits of the sum.
+    // Below 2^-14, adding 0.5 makes the hardware round to a multiple of 2^-24, whose count is in the lower bits of the sum.
     const std::uint32_t small = bits_as<std::uint32_t>(bits_as<float>(magnitude) + 0.5F) - 0x3F000000U;
     const std::uint32_t huge = magnitude > 0x7F800000U ? 0x7E00U : 0x7C00U;
     return {static_cast<std::uint16_t>(sign | (magnitude < 0x38800000U ? small : magnitude < 0x47800000U ? normal : huge))};
@@ -52,13 +53,13 @@ struct f16_bits {
 [[nodiscard]] SDP_HOST_DEVICE inline float from_bits(f16_bits x) noexcept
 {
     const std::uint32_t sign = (x.bits & 0x8000U) << 16, magnitude = x.bits & 0x7FFFU;
-    // Rebased by a multiplication, which is exact and also right for numbers below 2^-14.
+    // A multiplication rebases the exponent exactly, also for numbers below 2^-14.
     const float finite = bits_as<float>(magnitude << 13) * 0x1p112F;
     const std::uint32_t other = 0x7F800000U | (magnitude & 0x3FFU) << 13;
     return bits_as<float>(sign | (magnitude < 0x7C00U ? bits_as<std::uint32_t>(finite) : other));
 }
 
-/// Between a tensor's type and that of the wire, either way.
+/// Converts between the types of a tensor and of the wire, in both directions.
 template <class To, class From> [[nodiscard]] SDP_HOST_DEVICE inline To convert(From x) noexcept
 {
     if constexpr (std::is_same_v<To, From>)
@@ -71,7 +72,7 @@ template <class To, class From> [[nodiscard]] SDP_HOST_DEVICE inline To convert(
         return from_bits(x);
 }
 
-/// What is left of a tensor's element when it has travelled.
+/// Rounds an element to the wire's type and back.
 template <class Wire, class T> [[nodiscard]] SDP_HOST_DEVICE inline T rounded(T x) noexcept
 {
     return convert<T>(convert<Wire>(x));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Marks what a device runs too. To any other compiler than CUDA's the mark is nothing.
+/// @brief Marks functions that a device runs too. The mark is empty for compilers other than CUDA's.
 
 #ifdef __CUDACC__
 #define SDP_HOST_DEVICE __host__ __device__

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What one of many threads does of one tile, on a device or, in tests, on the host.
+/// @brief Tile bodies: the work of one of many threads on one tile, on a device or, in tests, on the host.
 ///
 /// Sums have the bits of `reduction`: the sides one after the other in rank order, no fused multiply-add, one rounding at the
 /// end.
@@ -14,7 +14,7 @@
 
 namespace sdp::tiles {
 
-/// What sums are in.
+/// The type that sums of `T` are computed in.
 template <class T> struct sum_of {
     using type = T;
 };
@@ -51,7 +51,7 @@ template <class T, int width> struct alignas(sizeof(T) * width) several {
     }
 };
 
-// A compiler for a device makes one fused operation of a product and a sum, which rounds once where the host rounds twice.
+// A device compiler fuses a product and a sum into one operation, which rounds once where the host rounds twice.
 template <class T> [[nodiscard]] SDP_HOST_DEVICE inline T times(T a, T b) noexcept
 {
 #ifdef __CUDA_ARCH__
@@ -112,7 +112,7 @@ SDP_HOST_DEVICE inline void for_each_share(
     }
 }
 
-/// Copies elements of type T to packed ones of type W, weighted if a transport is to sum them.
+/// Packs elements of type T as type W, and multiplies them by the worker's weight if the transport sums them.
 template <class T, class W> struct pack_body {
     bool weighted = false;
 
@@ -135,7 +135,7 @@ template <class T, class W> struct pack_body {
     }
 };
 
-/// The way back; what a transport has summed is divided on the way.
+/// Unpacks elements of type W to type T, and divides the transport's sums.
 template <class T, class W> struct unpack_body {
     bool divided = false;
 
@@ -158,8 +158,8 @@ template <class T, class W> struct unpack_body {
     }
 };
 
-/// Sums some elements of all sides of a group in rank order, divides once, and writes the mean to the sides that get it.
-/// `read(side)` yields them as they would arrive, `write(side, mean)` puts back the mean, rounded as it would arrive.
+/// Sums some elements of all sides of a group in rank order, divides once, and writes the mean to the sides that receive it.
+/// `read(side)` returns the elements in the wire's rounding, `write(side, mean)` stores the mean in the wire's rounding.
 template <class T, class W, int width, class Side, class Read, class Write>
 SDP_HOST_DEVICE inline void sum_sides(
     const double* weights, const class_scale& scale, std::uint32_t count, const Side* sides, Read read, Write write)
@@ -172,7 +172,7 @@ SDP_HOST_DEVICE inline void sum_sides(
         S weight(1);
         if (weights != nullptr) {
             weight = static_cast<S>(weights[sides[s].rank] * scale.weight_scale);
-            if (weight == 0) // counts for nothing, not even as a NaN
+            if (weight == 0) // adds nothing, not even a NaN
                 continue;
         }
         const several<S, width> in = read(sides[s]);
@@ -190,7 +190,7 @@ SDP_HOST_DEVICE inline void sum_sides(
             write(sides[s], mean);
 }
 
-/// Elements of a tensor, rounded as if they had travelled.
+/// Reads elements of a tensor in the wire's rounding.
 template <class T, class W, int width>
 [[nodiscard]] SDP_HOST_DEVICE inline several<typename sum_of<T>::type, width> read_rounded(const T* from) noexcept
 {
@@ -211,7 +211,7 @@ template <class To, class From, int width>
     return out;
 }
 
-/// Sums what lies in this worker's tensor and what has arrived in the buffer.
+/// Sums the elements in this worker's tensor and those received in the buffer.
 template <class T, class W> struct reduce_body {
     SDP_HOST_DEVICE void operator()(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads) const
     {
@@ -240,7 +240,7 @@ template <class T, class W> struct reduce_body {
     }
 };
 
-/// Sums what lies in the tensors of all trainers, and leaves the mean there.
+/// Sums the elements in the tensors of all trainers, and writes the mean there.
 template <class T, class W> struct tensor_sum_body {
     SDP_HOST_DEVICE void operator()(const tile_job& job, const work_tile& t, std::uint32_t thread, std::uint32_t threads) const
     {
@@ -263,8 +263,8 @@ template <class T, class W> struct tensor_sum_body {
     }
 };
 
-/// Sums of squares, in double. `square_lanes` threads share a tile, each taking every so many-th element, and their sums are
-/// added by halves: so the order of the sum does not depend on who does it.
+/// Sums of squares, in double. `square_lanes` threads share a tile; lane i adds elements i, i + `square_lanes`, …, and the sums
+/// of the lanes are added by halving. The order of the sum is therefore the same on every device and host.
 inline constexpr std::uint32_t square_lanes = 32;
 
 template <class T> struct square_body {
@@ -281,7 +281,7 @@ template <class T> struct square_body {
     }
 };
 
-/// Adds the sums of the lanes, by halves.
+/// Adds the sums of the lanes by halving.
 [[nodiscard]] inline double add_lanes(double (&sums)[square_lanes]) noexcept
 {
     for (std::uint32_t half = square_lanes / 2; half > 0; half /= 2)

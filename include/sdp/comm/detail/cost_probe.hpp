@@ -17,7 +17,7 @@
 
 namespace sdp::detail {
 
-/// Times rounds in which every worker gets something from the one before it, on all workers at once.
+/// Times rounds in which every worker receives from the worker before it in a ring, on all workers at once.
 template <communicator C> class cost_probe {
 public:
     cost_probe(C& comm, std::chrono::milliseconds limit)
@@ -41,11 +41,11 @@ public:
         });
     }
 
-    /// Nothing where this worker reaches nobody else's memory.
+    /// Empty if this worker reaches no other worker's memory.
     [[nodiscard]] std::optional<route_cost> memory()
     {
         if constexpr (peer_memory<C>) {
-            // The one before it among those that it reaches, who all make the same ring.
+            // The previous worker among those it reaches, all of which form the same ring.
             int before = before_;
             while (!comm_.reaches(before))
                 before = (before + comm_.size() - 1) % comm_.size();
@@ -87,7 +87,7 @@ private:
             const auto start = std::chrono::steady_clock::now();
             round(bytes);
             const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
-            if (i > 0) // the first one warms up
+            if (i > 0) // the first round warms up
                 times.push_back(took.count());
         }
         std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Refuses an ill-formed exchange before anything is posted, with one wording for all communicators.
+/// @brief Refuses an ill-formed exchange before any message is posted, with one wording for all communicators.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/error.hpp>
@@ -14,7 +14,7 @@
 
 namespace sdp::detail {
 
-/// Looks at the arguments of `exchange`. Remembers when it last saw each peer, so that a check costs one pass and no memory.
+/// Checks the arguments of `exchange`. Remembers the last check that met each peer, so that a check costs one pass and no memory.
 class exchange_check {
 public:
     exchange_check(int rank, int size)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief An MPI communicator that is or is not the library's own, and whether MPI still runs.
+/// @brief RAII handle of an MPI communicator that the library may or may not own, with a test that MPI still runs.
 
 #include <sdp/comm/mpi_error.hpp>
 #include <sdp/error.hpp>
@@ -10,7 +10,7 @@
 
 namespace sdp::detail {
 
-/// A communicator that may or may not be ours to free.
+/// An MPI communicator, freed by the destructor if owned.
 class mpi_handle {
 public:
     mpi_handle(const boost::mpi::communicator& given, bool duplicate)
@@ -40,7 +40,7 @@ public:
             return;
         }
         check_mpi(MPI_Comm_dup(given, &comm_), "MPI_Comm_dup");
-        // The default handler ends the program; an exception can be caught and says which peer it was about.
+        // MPI's default error handler ends the program. An exception can be caught, and names the peer.
         MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
     }
     mpi_handle(const mpi_handle&) = delete;
@@ -53,7 +53,7 @@ public:
 
     [[nodiscard]] MPI_Comm get() const noexcept { return comm_; }
 
-    /// Destructors may run after the end of MPI, when no call is allowed any more.
+    /// False after the end of MPI, when no call is allowed; destructors may still run then.
     [[nodiscard]] static bool alive() noexcept
     {
         int finalized = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The machinery under the `mpi` communicator: requests, pieces of long messages, and what their completion tells.
+/// @brief State of the `mpi` communicator: requests, the parts of long messages, and the errors of their completion.
 
 #include <sdp/comm/detail/exchange_check.hpp>
 #include <sdp/comm/detail/mpi_handle.hpp>
@@ -23,19 +23,18 @@
 
 namespace sdp::detail {
 
-/// One MPI message: a message of the exchange, or a piece of a long one.
+/// One MPI message: a message of the exchange, or a part of a long one.
 struct mpi_piece {
     int peer = 0;
     bool outgoing = false;
     int bytes = 0;
-    std::size_t message_bytes = 0; ///< of the whole message, for the sentences of errors
+    std::size_t message_bytes = 0; ///< of the whole message, for error messages
 };
 
-/// The requests of one exchange. A used one serves a later exchange, so that nothing is allocated once they are large
-/// enough.
+/// The requests of one exchange. Later exchanges reuse it, so that nothing is allocated once its lists are large enough.
 struct mpi_batch {
     exchange_tag tag = 0;
-    std::size_t open = 0; ///< requests that are not complete
+    std::size_t open = 0; ///< number of incomplete requests
     std::vector<MPI_Request> requests;
     std::vector<mpi_piece> pieces;
     std::vector<int> indices;
@@ -44,10 +43,10 @@ struct mpi_batch {
     std::unique_ptr<mpi_batch> next_free;
 };
 
-/// What all copies of one `mpi_communicator` share.
+/// State shared by all copies of one `mpi_communicator`.
 class mpi_state {
 public:
-    /// @param node_ranks as in `mpi_options::node_ranks`; negative: no node is looked for
+    /// @param node_ranks as in `mpi_options::node_ranks`; negative: no search for a node
     mpi_state(const boost::mpi::communicator& given, bool duplicate, std::size_t largest_piece, int node_ranks)
         : largest_piece_(checked(largest_piece))
         , handle_(given, duplicate)
@@ -62,7 +61,7 @@ public:
     [[nodiscard]] int rank() const noexcept { return rank_; }
     [[nodiscard]] int size() const noexcept { return size_; }
     [[nodiscard]] MPI_Comm native() const noexcept { return handle_.get(); }
-    /// The rank's number among those that share memory with this one, or −1.
+    /// The rank's number within this worker's node, or −1.
     [[nodiscard]] int number_in_node(int rank) const noexcept { return node_ ? node_->number_of(rank) : rank == rank_ ? 0 : -1; }
     [[nodiscard]] std::unique_ptr<mpi_window> open_window(std::size_t bytes) const
     {
@@ -73,17 +72,17 @@ public:
         return std::make_unique<mpi_window>(*node_, bytes);
     }
 
-    /// Returns once `done()` is true, which `peer` brings about in the memory of the node.
+    /// Returns once `done()` is true, which `peer` makes true in the memory of the node.
     template <class Done> void wait_for(int peer, Done done, std::chrono::milliseconds limit) const
     {
         using clock = std::chrono::steady_clock;
-        constexpr int patience = 4096; // rounds of giving the core away, before sleeping
+        constexpr int patience = 4096; // rounds of yielding the core before sleeping
         const auto start = clock::now();
         for (int round = 0; !done(); ++round) {
             if (round % 64 == 63 && clock::now() - start >= limit)
                 fail<timeout_error>(
                     "rank ", rank_, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
-            if (!node_->is_whole_world()) { // messages to other nodes may need this rank to go on
+            if (!node_->is_whole_world()) { // messages to other nodes may need this rank's progress
                 int arrived = 0;
                 MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, native(), &arrived, MPI_STATUS_IGNORE);
             }
@@ -128,7 +127,7 @@ public:
         return batch;
     }
 
-    /// Receives first, so that what arrives finds its place without a detour through MPI's own buffers.
+    /// Posts receives first, so that MPI writes arriving messages to their buffers without a copy through its own.
     void post(mpi_batch& batch, std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         for (const auto& each : receives)
@@ -150,7 +149,7 @@ public:
             std::rethrow_exception(batch.failure);
         if (batch.open == 0)
             return true;
-        // Not MPI_Testall: it hides a message of the wrong size until all the others have come, and who is late.
+        // Not MPI_Testall, which hides a message of the wrong size until all others have arrived, and hides the late peer.
         int completed = 0;
         const int code = testsome(batch, completed);
         if (code != MPI_SUCCESS && code != MPI_ERR_IN_STATUS)
@@ -179,7 +178,7 @@ public:
         free_ = std::move(batch);
     }
 
-    /// Gives the rest of an exchange a moment to complete, then takes back what can be taken back. MPI cannot cancel a send.
+    /// Gives the rest of an exchange a moment to complete, then cancels its receives. MPI cannot cancel a send.
     void give_up(std::unique_ptr<mpi_batch> batch) noexcept
     {
         if (batch->open > 0 && mpi_handle::alive()) {
@@ -191,7 +190,7 @@ public:
             if (batch->open > 0)
                 drain(*batch);
             for (std::size_t i = 0; i < batch->requests.size(); ++i)
-                if (batch->requests[i] != MPI_REQUEST_NULL && batch->pieces[i].peer != rank_) // a collective stays
+                if (batch->requests[i] != MPI_REQUEST_NULL && batch->pieces[i].peer != rank_) // a collective cannot be cancelled
                     MPI_Request_free(&batch->requests[i]);
         }
         recycle(std::move(batch));
@@ -249,7 +248,7 @@ private:
         }
     }
 
-    /// Looks at the `i`-th of the requests that have just completed; the first failure stays.
+    /// Checks the `i`-th of the requests that have just completed. The first failure is kept.
     void check_piece(mpi_batch& batch, std::size_t i, bool codes_valid) const
     {
         const auto& piece = batch.pieces[static_cast<std::size_t>(batch.indices[i])];

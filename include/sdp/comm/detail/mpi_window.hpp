@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The machinery under the window route: which ranks share a node, and memory that they all reach.
+/// @brief The shared window of a node: the ranks of the node, and memory that they all reach.
 
 #include <sdp/comm/detail/mpi_handle.hpp>
 #include <sdp/comm/mpi_error.hpp>
@@ -22,7 +22,8 @@ namespace sdp::detail {
 class mpi_node {
 public:
     mpi_node() = default;
-    /// Collective. @param most ranks that count as one node; 0: as many as there are
+    /// Collective.
+    /// @param most largest number of ranks that count as one node; 0: all that MPI reports
     mpi_node(MPI_Comm world, int most)
         : number_in_node_(static_cast<std::size_t>(size_of(world)), -1)
     {
@@ -57,7 +58,7 @@ public:
             MPI_Comm_free(&comm_);
     }
 
-    /// −1 for a rank elsewhere.
+    /// The rank's number in the node; −1 for a rank of another node.
     [[nodiscard]] int number_of(int rank) const noexcept
     {
         return number_in_node_.empty() ? -1 : number_in_node_[static_cast<std::size_t>(rank)];
@@ -80,15 +81,15 @@ private:
     std::vector<int> number_in_node_; ///< by rank
 };
 
-/// One shared window. Making it and letting go of it are collective over the node.
+/// One shared window. Construction and destruction are collective over the node.
 class mpi_window {
 public:
-    /// @throws sdp::mpi_error if MPI cannot provide it, on all ranks of the node
+    /// @throws sdp::mpi_error on all ranks of the node if MPI cannot provide the window
     mpi_window(const mpi_node& node, std::size_t bytes)
     {
         MPI_Info info = MPI_INFO_NULL;
         MPI_Info_create(&info);
-        MPI_Info_set(info, "alloc_shared_noncontig", "true"); // every part on pages of its own
+        MPI_Info_set(info, "alloc_shared_noncontig", "true"); // each rank's part begins on a page of its own
         void* base = nullptr;
         const int code = MPI_Win_allocate_shared(
             static_cast<MPI_Aint>(bytes + line), 1, info, node.comm(), static_cast<void*>(&base), &window_);
@@ -116,7 +117,8 @@ public:
     mpi_window& operator=(const mpi_window&) = delete;
     ~mpi_window()
     {
-        // The others may not come when this one is leaving on an exception; then the window stays until the end of MPI.
+        // During an exception the other ranks may not take part in the collective free, so the window remains until the end of
+        // MPI.
         if (std::uncaught_exceptions() > 0 || !mpi_handle::alive())
             return;
         MPI_Win_unlock_all(window_);
@@ -128,7 +130,7 @@ public:
 private:
     static constexpr std::size_t line = 64;
 
-    /// The same place in every process: they map the memory at addresses that differ by whole pages.
+    /// Aligns to the same offset in every process: they map the memory at addresses that differ by whole pages.
     [[nodiscard]] static std::byte* aligned(void* base) noexcept
     {
         const auto address = reinterpret_cast<std::uintptr_t>(base);

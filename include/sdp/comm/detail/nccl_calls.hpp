@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief NCCL's calls, with an end to the waiting and errors as exceptions.
+/// @brief NCCL's calls, with time-outs and errors as exceptions.
 
 #include <sdp/comm/nccl_error.hpp>
 #include <sdp/comm/nccl_options.hpp>
@@ -25,14 +25,14 @@ namespace detail {
             throw nccl_error(text(call, " failed: ", ncclGetErrorString(code)), code);
     }
 
-    /// When a wait that begins now is over.
+    /// The end of a wait that begins now.
     [[nodiscard]] inline std::chrono::steady_clock::time_point end_of(std::chrono::milliseconds limit)
     {
         constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365); // keeps sums from overflowing
         return std::chrono::steady_clock::now() + std::min(limit, longest);
     }
 
-    /// What has become of a call of a communicator that does not block; `ncclInProgress` if it takes longer than `limit`.
+    /// Waits for a call of a non-blocking communicator and returns its result; `ncclInProgress` if it takes longer than `limit`.
     [[nodiscard]] inline ncclResult_t outcome_of(ncclComm_t handle, ncclResult_t code, std::chrono::milliseconds limit)
     {
         const auto begin = std::chrono::steady_clock::now(), end = end_of(limit);
@@ -41,7 +41,7 @@ namespace detail {
             if (now >= end)
                 break;
             if (now - begin < std::chrono::microseconds(200))
-                std::this_thread::yield(); // what is only to be launched will not take long
+                std::this_thread::yield(); // a launch alone takes little time
             else
                 std::this_thread::sleep_for(std::chrono::microseconds(20));
             if (const auto asked = ncclCommGetAsyncError(handle, &code); asked != ncclSuccess)
@@ -50,8 +50,8 @@ namespace detail {
         return code;
     }
 
-    /// Collective.
-    /// @throws sdp::nccl_error also if the others do not come in time
+    /// Creates a communicator. Collective.
+    /// @throws sdp::nccl_error also if a peer is not there within the time-out
     [[nodiscard]] inline ncclComm_t make_communicator(const ncclUniqueId& id, int rank, int size, const nccl_options& options)
     {
         ncclComm_t handle = nullptr;
@@ -71,7 +71,7 @@ namespace detail {
             text("rank ", rank, ": making the NCCL communicator of ", size, " ranks failed: ", ncclGetErrorString(code)), code);
     }
 
-    /// Frees a communicator of which nothing is under way. False if that takes too long; then it has to be aborted.
+    /// Destroys a communicator without pending operations. False if this takes too long; the communicator then has to be aborted.
     [[nodiscard]] inline bool close_communicator(ncclComm_t handle, std::chrono::milliseconds limit) noexcept
     {
         if (outcome_of(handle, ncclCommFinalize(handle), limit) != ncclSuccess)
@@ -80,7 +80,7 @@ namespace detail {
         return true;
     }
 
-    /// Closes a group of calls also when one of them throws.
+    /// RAII guard of a group of calls: ends the group also when one of them throws.
     class nccl_group {
     public:
         nccl_group() { check_nccl(ncclGroupStart(), "ncclGroupStart"); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief NCCL's communicator with its stream: what is put there, what has gone wrong, and how long is waited.
+/// @brief State of the `nccl` communicator: NCCL's handle, its stream, pending exchanges, errors and time-outs.
 
 #include <sdp/comm/detail/exchange_check.hpp>
 #include <sdp/comm/detail/nccl_calls.hpp>
@@ -23,7 +23,7 @@
 
 namespace sdp::detail {
 
-/// What copies of a communicator share.
+/// State shared by all copies of a communicator.
 class nccl_state {
 public:
     nccl_state(ncclComm_t handle, bool owned, cudaStream_t host, const nccl_options& options)
@@ -41,8 +41,8 @@ public:
     }
     nccl_state(const nccl_state&) = delete;
     nccl_state& operator=(const nccl_state&) = delete;
-    /// What is still on the stream is waited for, with the time-out; not while an exception is on its way, when peers may
-    /// never send what it waits for.
+    /// Waits for the stream, with the time-out. Does not wait during an exception, when peers may never send the messages that
+    /// the stream waits for.
     ~nccl_state()
     {
         try {
@@ -65,8 +65,8 @@ public:
     [[nodiscard]] cuda::executor& executor() noexcept { return executor_; }
 
     [[nodiscard]] bool aborted() const noexcept { return aborted_; }
-    /// Where a graph has captured exchanges, NCCL ends what is on streams and then waits for the graph to go, as long as it
-    /// takes. Nobody waits for that.
+    /// Aborts the communicator. If a graph has captured exchanges, NCCL stops the work on its streams and then waits without a
+    /// limit until the graph is destroyed, so a detached thread makes that call.
     void abort() noexcept
     {
         if (std::exchange(aborted_, true))
@@ -76,12 +76,12 @@ public:
                 std::thread([handle = handle_] { ncclCommAbort(handle); }).detach();
                 return;
             }
-        } catch (...) { // there is no thread to be had
+        } catch (...) { // no thread could be started
         }
         ncclCommAbort(handle_);
     }
 
-    /// @throws sdp::nccl_error if NCCL has found an error meanwhile
+    /// @throws sdp::nccl_error if NCCL has found an error in the meantime
     void check()
     {
         refuse_aborted();
@@ -95,7 +95,7 @@ public:
             text("rank ", rank_, ": NCCL has failed in an exchange with ", who, ": ", ncclGetErrorString(code)), code);
     }
 
-    /// Grouped messages between devices, on the stream.
+    /// Enqueues grouped messages between devices on the stream.
     void exchange(std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         if (sends.empty() && receives.empty())
@@ -106,7 +106,8 @@ public:
         const bool capturing = executor_.capturing();
         captured_ = captured_ || capturing;
         auto& latest = capturing ? captured_mark_ : marks_[next_mark_ % marks_.size()];
-        // A device takes only so many launches before it holds up the next, without an end: so the host runs ahead so far.
+        // A device queues a limited number of launches and blocks the next without a limit, so the host waits here before it is
+        // too far ahead.
         if (latest.used)
             wait(latest.done, options_.timeout);
         latest.used = false;
@@ -124,7 +125,7 @@ public:
         const auto ended = group.end();
         settle(accepted(code) ? ended : code, "exchange", latest.peers);
         if (capturing)
-            return; // nothing is under way, and an event of a graph cannot be asked whether it is reached
+            return; // a captured exchange is not pending, and its event cannot be queried
         latest.done.record(stream);
         latest.used = true;
         ++next_mark_;
@@ -141,8 +142,8 @@ public:
         settle(ncclAllReduce(data, data, count, kind, ncclSum, handle_, executor_.stream()), "all-reduce", {});
     }
 
-    /// Returns when the event is reached.
-    /// @throws sdp::nccl_error naming the peers of the first exchange that is not done
+    /// Returns once the event is reached.
+    /// @throws sdp::nccl_error naming the peers of the first unfinished exchange
     void wait(const cuda::event& e, std::chrono::milliseconds limit)
     {
         const auto end = end_of(limit);
@@ -161,7 +162,7 @@ public:
     exchange_check& checks() noexcept { return check_; }
 
 private:
-    /// An exchange on the stream.
+    /// A pending exchange on the stream.
     struct mark {
         cuda::event done;
         std::vector<int> peers;
@@ -176,7 +177,7 @@ private:
 
     [[nodiscard]] static bool accepted(ncclResult_t code) noexcept { return code == ncclSuccess || code == ncclInProgress; }
 
-    /// Returns when what NCCL was given is on the stream, which communicators that do not block do later.
+    /// Waits until the operations given to NCCL are on the stream, which non-blocking communicators enqueue later.
     /// @throws sdp::nccl_error naming the peers
     void settle(ncclResult_t begun, const char* what, std::span<const int> peers)
     {
@@ -207,7 +208,7 @@ private:
     [[nodiscard]] std::string unfinished() const
     {
         for (std::size_t i = 0; i < marks_.size(); ++i) {
-            const auto& m = marks_[(next_mark_ + i) % marks_.size()]; // the oldest first
+            const auto& m = marks_[(next_mark_ + i) % marks_.size()]; // oldest first
             if (m.used && !m.done.reached())
                 return names(m.peers);
         }
@@ -219,11 +220,11 @@ private:
     nccl_options options_;
     int rank_ = 0, size_ = 1;
     bool aborted_ = false;
-    bool captured_ = false; ///< a graph has had exchanges of it
+    bool captured_ = false; ///< a graph has captured exchanges of this communicator
     exchange_check check_ {0, 1};
     cuda::executor executor_;
     std::array<mark, 128> marks_;
-    mark captured_mark_; ///< never used, but for the names of peers
+    mark captured_mark_; ///< only holds the names of peers
     std::size_t next_mark_ = 0;
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Small collectives on top of `exchange`, for control data: a gather to one rank and a broadcast from it.
+/// @brief Small collectives for control data on top of `exchange`: a gather to one rank and a broadcast from it.
 ///
-/// A star through one rank: N messages there, two rounds. Control data is a few bytes per worker, and the one rank sums in
-/// rank order, so that everybody gets the same bits.
+/// Each takes one round and N−1 messages. Control data is a few bytes per worker. The root sums in rank order, so all ranks get
+/// the same bits.
 
 #include <sdp/comm/communicator.hpp>
 
@@ -31,7 +31,8 @@ public:
     {
     }
 
-    /// At the root: every rank's `mine`, one after another in rank order. Elsewhere nothing. All give as many elements.
+    /// Gathers the arrays `mine` of all ranks at the root, in rank order; returns nothing elsewhere. All arrays have the same
+    /// length.
     template <class T>
     requires std::is_trivially_copyable_v<T>
     void gather(int root, std::span<const T> mine, std::vector<T>& all)
@@ -52,7 +53,7 @@ public:
         comm_->exchange(gather_tag, std::span<const outgoing> {}, incoming_).wait(limit_);
     }
 
-    /// Everybody gets the root's values.
+    /// Broadcasts the root's values.
     template <class T>
     requires std::is_trivially_copyable_v<T>
     void broadcast(int root, std::span<T> values)
@@ -91,7 +92,7 @@ private:
     std::vector<incoming> incoming_;
 };
 
-/// Bytes that this rank sends in a gather to and a broadcast from rank 0.
+/// Bytes that this rank sends in a gather to rank 0 and a broadcast from it.
 [[nodiscard]] inline std::uint64_t root_collective_bytes(int rank, int world, std::size_t up, std::size_t down) noexcept
 {
     return rank == 0 ? static_cast<std::uint64_t>(world - 1) * down : up;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The messages of one exchange between threads, and where used ones wait for the next.
+/// @brief Batches: the messages of one exchange between threads, in objects that later exchanges reuse.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/thread_lane.hpp>
@@ -14,7 +14,7 @@
 
 namespace sdp::detail {
 
-/// The messages of one exchange. Large enough for any exchange of its group, so that a used one serves every later call.
+/// The messages of one exchange. Holds any exchange of its group, so that later calls can reuse it.
 struct thread_batch {
     std::unique_ptr<thread_message[]> messages;
     std::size_t count = 0;
@@ -23,15 +23,15 @@ struct thread_batch {
     [[nodiscard]] std::span<thread_message> used() noexcept { return {messages.get(), count}; }
 };
 
-/// The batches of one rank. Its calls are not locked.
+/// The batches of one rank. The caller holds the lock.
 class thread_batches {
 public:
     explicit thread_batches(int size)
-        : most_(2 * static_cast<std::size_t>(size - 1)) // one message per peer and direction is the most there can be
+        : most_(2 * static_cast<std::size_t>(size - 1)) // the largest exchange has one message per peer and direction
     {
     }
 
-    /// A batch of these messages, in no lane yet.
+    /// A batch of the given messages, posted to no lane yet.
     [[nodiscard]] thread_batch* take(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
     {
         if (free_ == nullptr) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How a worker of a thread group sleeps until something has happened.
+/// @brief Event counter on which a worker of a thread group sleeps.
 
 #include <atomic>
 #include <chrono>
@@ -12,7 +12,7 @@
 
 namespace sdp::detail {
 
-/// Lets a worker sleep until something has happened to it, without losing what happens while it falls asleep.
+/// Lets a worker sleep until the next event, without losing an event between its last test and its sleep.
 class thread_bell {
 public:
     [[nodiscard]] std::uint32_t count() const noexcept { return count_.load(); }
@@ -20,7 +20,7 @@ public:
     void ring() noexcept
     {
         ++count_;
-        if (sleepers_.load() == 0) // the usual case while everybody is busy: no system call
+        if (sleepers_.load() == 0) // the usual case while all workers are busy: no system call
             return;
         {
             const std::lock_guard lock(mutex_);
@@ -28,7 +28,7 @@ public:
         wake_.notify_all();
     }
 
-    /// Sleeps while the count is still `seen`, at most until the deadline.
+    /// Sleeps while the count equals `seen`, at most until the deadline.
     void sleep(std::uint32_t seen, std::chrono::steady_clock::time_point deadline)
     {
         ++sleepers_;
@@ -39,14 +39,14 @@ public:
         --sleepers_;
     }
 
-    /// Calls `done` until it is true, asleep between the rings; `late` throws if it was to be by now.
+    /// Calls `done` until it is true, and sleeps between events. Calls `late`, which throws, at the end of the limit.
     template <class Done, class Late> void sleep_until(std::chrono::milliseconds limit, Done done, Late late)
     {
         using clock = std::chrono::steady_clock;
-        // Keeps the sum below from overflowing for "as long as it takes".
+        // Keeps the sum below from overflowing for an unlimited wait.
         constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365);
         const auto deadline = clock::now() + (limit < longest ? limit : longest);
-        // Giving the core away a few times is cheaper than sleeping when the peer only needs a core to go on.
+        // Yielding the core a few times is cheaper than sleeping when the peer only needs a core.
         constexpr int yields = 8;
         for (int round = 0;; ++round) {
             const auto seen = count();
@@ -62,7 +62,7 @@ public:
     }
 
 private:
-    // Sequentially consistent on purpose: the ringer writes count_ then reads sleepers_, the sleeper the other way round.
+    // Sequentially consistent on purpose: `ring` writes count_ and then reads sleepers_; a sleeper does it in reverse order.
     std::atomic<std::uint32_t> count_ = 0;
     std::atomic<int> sleepers_ = 0;
     std::mutex mutex_;

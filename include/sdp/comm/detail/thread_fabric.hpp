@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The machinery under the `threads` communicator: how messages between threads of one process meet.
+/// @brief State of the `threads` communicator: matches messages between threads of one process and copies their bytes.
 ///
-/// A message is a rendezvous. The end that comes second finds the other in the lane of its (sender, receiver) pair; from
-/// then on whichever of the two workers next waits or tests copies the bytes, once, from the sender's memory into the
-/// receiver's. Copying at the moment of the match would be simpler, but then the last worker to arrive copies everything
-/// while the others sleep.
+/// A message is a rendezvous. The end that is posted second finds the first in the lane of its (sender, receiver) pair. Then the
+/// first of the two workers that waits or tests copies the bytes, once, from the sender's memory into the receiver's. Copying at
+/// the match would be simpler, but the last worker to post would copy everything while the others sleep.
 
 #include <sdp/comm/detail/exchange_check.hpp>
 #include <sdp/comm/detail/thread_batch.hpp>
@@ -29,7 +28,7 @@
 
 namespace sdp::detail {
 
-/// What belongs to one rank. The lock only serves callers that use one rank from several threads.
+/// State of one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
         : check(rank, size)
@@ -37,18 +36,18 @@ struct thread_endpoint {
     {
     }
 
-    thread_bell bell; ///< rings for this rank
-    thread_bell progress; ///< rings for whoever waits for this rank
+    thread_bell bell; ///< wakes this rank
+    thread_bell progress; ///< wakes peers that wait for this rank
     std::atomic<bool> left = false;
     std::mutex mutex;
     exchange_check check;
     thread_batches batches;
 };
 
-/// All ranks of a group and the lanes between them.
+/// All ranks of a group, and the lanes between them.
 class thread_fabric {
 public:
-    /// @throws sdp::error for less than one worker
+    /// @throws sdp::error for fewer than one worker
     explicit thread_fabric(int size)
         : size_(size)
         , memories_(static_cast<std::size_t>(std::max(size, 1)))
@@ -67,7 +66,7 @@ public:
     void abort(int rank) noexcept
     {
         int nobody = -1;
-        failing_rank_.compare_exchange_strong(nobody, rank); // the first one stays the cause
+        failing_rank_.compare_exchange_strong(nobody, rank); // the first call decides the cause
         ring_all();
     }
 
@@ -87,7 +86,7 @@ public:
         return batch;
     }
 
-    /// Copies what can be copied. True once nothing of the batch is left to do.
+    /// Copies the messages that are ready. True once the batch is complete.
     [[nodiscard]] bool progress(int rank, thread_batch& batch)
     {
         bool complete = true;
@@ -107,21 +106,21 @@ public:
             limit, [&] { return progress(rank, batch); }, [&] { throw_if_late(rank, batch, limit); });
     }
 
-    /// This rank's part of the group's next memory. Does not wait for the others. `keep` goes with the memory.
+    /// Opens this rank's part of the group's next memory, without waiting for the others. The memory owns `keep`.
     [[nodiscard]] std::shared_ptr<thread_memory> open_memory(int rank, std::size_t bytes, std::shared_ptr<void> keep)
     {
         return memories_.open(static_cast<std::size_t>(rank), bytes, std::move(keep));
     }
 
-    /// Says that something has changed in the memory of `rank`.
+    /// Wakes peers that wait for a change in the memory of `rank`.
     void announce(int rank) noexcept { endpoint(rank).progress.ring(); }
 
-    /// Returns once `done()` is true, which `peer` brings about and announces by `ring`.
+    /// Returns once `done()` is true, which `peer` makes true and announces by `ring`.
     template <class Done> void wait_for(int rank, int peer, Done done, std::chrono::milliseconds limit)
     {
         const auto hopeless = [&] {
             throw_if_aborted(rank);
-            // In this order: what a rank did before it left is visible once `left` is.
+            // `left` is read first: everything a rank did before it left is visible once `left` is.
             if (endpoint(peer).left.load() && !done())
                 fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
                     " has left the group without its part of the exchange");
@@ -146,7 +145,7 @@ public:
         self.batches.put_back(batch);
     }
 
-    /// Takes an unfinished batch out of the lanes. Its messages can never be matched right again, so the group ends.
+    /// Removes an unfinished batch from the lanes. Its messages can never be matched correctly again, so the group is aborted.
     void give_up(int rank, thread_batch* batch) noexcept
     {
         bool unfinished = false;
@@ -221,11 +220,11 @@ private:
         const auto& to = message.outgoing ? *partner : message;
         std::memcpy(to.target, from.source, message.bytes);
         message.stage.store(thread_stage::done, std::memory_order_release);
-        partner->stage.store(thread_stage::done, std::memory_order_release); // from here on the partner may be reused
+        partner->stage.store(thread_stage::done, std::memory_order_release); // the partner may be reused from here on
         endpoint(message.peer).bell.ring();
     }
 
-    /// The partner, if the right to copy is ours.
+    /// The partner, if this worker has obtained the right to copy; null otherwise.
     [[nodiscard]] thread_message* claim(int rank, thread_message& message) noexcept
     {
         const std::lock_guard lock(lane_of(rank, message).mutex);
@@ -247,7 +246,7 @@ private:
             else if (stage == thread_stage::matched)
                 message.partner->stage.store(thread_stage::withdrawn, std::memory_order_release);
         }
-        // A copy that has begun ends soon, and it uses our buffer.
+        // Waits for a copy in progress, which is short and uses this worker's buffer.
         while (message.stage.load(std::memory_order_acquire) == thread_stage::copying)
             std::this_thread::yield();
     }
@@ -270,7 +269,7 @@ private:
             }
         throw_if_aborted(rank);
         for (auto& message : batch.used()) {
-            // In this order: what a rank posted before it left is visible once `left` is.
+            // `left` is read first: everything a rank posted before it left is visible once `left` is.
             if (endpoint(message.peer).left.load() && message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
                 fail("rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag, ", ", message.bytes,
                     " bytes), but rank ", message.peer, " has left the group without its part of the exchange");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Where the two ends of a message between threads find each other.
+/// @brief Lanes: queues of unmatched messages between two threads.
 
 #include <sdp/comm/communicator.hpp>
 
@@ -12,13 +12,13 @@
 
 namespace sdp::detail {
 
-/// Life of one end of a message. Everything up to `copying` changes under the lane's lock.
+/// State of one end of a message. Changes up to `copying` need the lane's lock.
 enum class thread_stage : std::uint8_t {
-    waiting, ///< in the lane, the other end is not there
-    matched, ///< both ends are there, nobody copies yet
+    waiting, ///< in the lane, without its other end
+    matched, ///< both ends are posted, no worker copies yet
     copying, ///< one of the two workers copies
-    done, ///< the buffer is the caller's again
-    mismatched, ///< the two ends name different sizes
+    done, ///< the caller owns the buffer again
+    mismatched, ///< the two ends give different sizes
     withdrawn ///< the other end was destroyed before the copy; the group is aborted
 };
 
@@ -29,19 +29,19 @@ struct thread_message {
     int peer = 0;
     exchange_tag tag = 0;
     std::size_t bytes = 0;
-    std::size_t other_bytes = 0; ///< what the other end named, once mismatched
+    std::size_t other_bytes = 0; ///< size that the other end gave, once mismatched
     const void* source = nullptr; ///< of an outgoing message
     void* target = nullptr; ///< of an incoming one
     thread_message* partner = nullptr;
     thread_message* next = nullptr; ///< in the lane
 };
 
-/// Messages from one rank to one other that have not met yet, oldest first.
+/// The unmatched messages from one rank to one other, oldest first.
 struct alignas(64) thread_lane {
     std::mutex mutex;
     thread_message* first = nullptr;
 
-    /// Takes out the oldest one that fits `message`; leaves `message` here when there is none.
+    /// Removes and returns the oldest message that matches `message`. Appends `message` and returns null if there is none.
     [[nodiscard]] thread_message* match_or_append(thread_message& message) noexcept
     {
         auto** link = &first;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Memory of the workers of one process that all of them reach.
+/// @brief Memory of the workers of one process, which all of them reach.
 
 #include <atomic>
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace sdp::detail {
 
-/// The memory that all ranks of a group opened with one call each.
+/// The memory that all ranks of a group opened in one collective call.
 struct thread_memory {
     explicit thread_memory(std::size_t ranks)
         : own(ranks)
@@ -28,11 +28,11 @@ struct thread_memory {
 
     std::vector<std::vector<line>> own;
     std::vector<std::atomic<std::byte*>> visible; ///< null until the rank has opened its part
-    std::vector<std::shared_ptr<void>> kept; ///< stay as long as the memory
-    std::size_t opened = 0; ///< under the lock of who keeps them
+    std::vector<std::shared_ptr<void>> kept; ///< owned by the memory
+    std::size_t opened = 0; ///< number of ranks that opened it; guarded by the lock of `thread_memories`
 };
 
-/// Those of a group, which every rank opens in the same order.
+/// The memories of a group, which every rank opens in the same order.
 class thread_memories {
 public:
     explicit thread_memories(std::size_t ranks)
@@ -40,7 +40,7 @@ public:
     {
     }
 
-    /// A rank's part of its next one, zeros. Does not wait for the others. `keep` goes with the memory.
+    /// Opens a rank's part of its next memory, filled with zeros, without waiting for the others. The memory owns `keep`.
     [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes, std::shared_ptr<void> keep)
     {
         std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
@@ -54,14 +54,14 @@ public:
         out->kept[rank] = std::move(keep);
         out->visible[rank].store(place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
         if (++out->opened == opened_.size())
-            unfinished_.erase(at); // from now on it lives as long as somebody holds it
+            unfinished_.erase(at); // the ranks' own pointers keep it alive from now on
         return out;
     }
 
 private:
     std::mutex mutex_;
-    std::vector<std::size_t> opened_; ///< by rank: so far
-    std::map<std::size_t, std::shared_ptr<thread_memory>> unfinished_; ///< that not all ranks have opened yet, by number
+    std::vector<std::size_t> opened_; ///< by rank: number of memories opened
+    std::map<std::size_t, std::shared_ptr<thread_memory>> unfinished_; ///< opened by some ranks only, by number
 };
 
 } // namespace sdp::detail

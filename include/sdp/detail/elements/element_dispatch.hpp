@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief From an element type that is known when the program runs to the C++ type behind it.
+/// @brief Element dispatch: calls a function with the C++ type of a run-time element type.
 
 #include <sdp/tensor.hpp>
 
@@ -9,7 +9,7 @@
 
 namespace sdp::detail {
 
-/// Calls `f` with a value of a C++ type that holds an element, for who only copies it.
+/// Calls `f` with a value of a C++ type of the element's size, for callers that only copy elements.
 template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
 {
     switch (type) {
@@ -24,7 +24,7 @@ template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
     return f(float {});
 }
 
-/// Calls `f` with a value of the C++ type behind an element type.
+/// Calls `f` with a value of the C++ type of an element type.
 /// @throws sdp::error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_element_type(element_type type, F&& f)
 {

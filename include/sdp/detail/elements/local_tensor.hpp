@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The loops over elements: gather, scatter and addition of strided pieces.
+/// @brief Local tensors and the loops over their elements: gather and scatter of strided pieces.
 ///
-/// Runs are often short, down to a single element, so nothing here calls out for a few elements; and the loops over many
-/// have a constant inner count, which compilers turn into vector code also where they are careful (-O2).
+/// Runs are often short, down to a single element, so a short copy is inlined. Loops over many elements have a constant inner
+/// count, which compilers vectorise even at -O2.
 
 #include <sdp/detail/elements/piece_walker.hpp>
 #include <sdp/detail/elements/wire.hpp>
@@ -16,7 +16,7 @@
 
 namespace sdp::detail {
 
-/// Asks for the cache lines of some bytes, which need not exist, before they are read.
+/// Prefetches the cache lines of some bytes, which may lie outside the tensor.
 inline void prefetch([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t bytes) noexcept
 {
 #if defined(__GNUC__)
@@ -25,7 +25,7 @@ inline void prefetch([[maybe_unused]] const void* begin, [[maybe_unused]] std::s
 #endif
 }
 
-/// Elements that are worked on at a time; a tile of each contributor stays in the first-level cache.
+/// Elements processed at a time; this many of each contributor fit in the first-level cache.
 inline constexpr std::size_t tile = 1024;
 
 /// Calls `f(i)` for 0 … n−1.
@@ -40,7 +40,7 @@ template <class F> inline void for_each_index(std::size_t n, F f)
         f(i);
 }
 
-/// Copies a stretch; most of them are short, for which a call of memcpy costs more than the copy.
+/// Copies a stretch. Most stretches are short, and a call of memcpy costs more than such a copy.
 template <class From, class To> inline void copy_run(const From* __restrict from, std::size_t n, To* __restrict to) noexcept
 {
     if constexpr (std::is_same_v<From, To>)
@@ -62,8 +62,8 @@ public:
     {
     }
 
-    /// Calls `visit(place, step, count)` for stretches that together are the next `n` elements; `step` is 1 where the tensor
-    /// is contiguous.
+    /// Calls `visit(place, step, count)` for stretches that together form the next `n` elements; `step` is 1 if the tensor is
+    /// contiguous.
     template <class Walker, class Visit> void for_each_stretch(Walker& walker, std::size_t n, Visit visit) const
     {
         T* const data = data_;
@@ -73,7 +73,7 @@ public:
             walker.advance(n, [&](std::uint64_t at, std::size_t length) { for_each_line(at, length, visit); });
     }
 
-    /// The same for stretches that are far apart: the beginning of the next is asked for while one is worked on.
+    /// The same for distant stretches: prefetches the beginning of the next while it visits one.
     template <class Walker, class Visit> void for_each_stretch_ahead(Walker& walker, std::size_t n, Visit visit) const
     {
         T* const data = data_;
@@ -114,7 +114,7 @@ public:
         });
     }
 
-    /// The whole of a piece.
+    /// Copies a whole piece.
     template <class To> void gather(const overlap_plan& plan, const overlap_piece& piece, To* out) const
     {
         piece_walker walker(plan, piece);
@@ -130,7 +130,7 @@ public:
     [[nodiscard]] T* data() const noexcept { return data_; }
 
 private:
-    /// A stretch in the row-major order of a tensor that is not contiguous: one line of its last axis after another.
+    /// Divides a stretch, in the row-major order of a non-contiguous tensor, into lines of the last axis.
     template <class Line> void for_each_line(std::uint64_t at, std::size_t length, Line line) const
     {
         const auto& view = *view_;

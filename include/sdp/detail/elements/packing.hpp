@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Copies the pieces of a parameter to where they travel from, and back.
+/// @brief Packing: copies the pieces of a parameter to send buffers, and back.
 
 #include <sdp/detail/elements/local_tensor.hpp>
 
@@ -11,8 +11,8 @@
 
 namespace sdp::detail {
 
-/// Whether the runs of a parameter are so short that most of a cache line around one belongs to other classes. Then owners do
-/// better with packed elements than in each other's tensors.
+/// True if the runs of a parameter are so short that most of a cache line around a run belongs to other classes. Owners then sum
+/// packed elements faster than elements in each other's tensors.
 [[nodiscard]] inline bool is_interleaved(const overlap_plan& plan, std::size_t parameter)
 {
     constexpr std::uint64_t short_run = 32; // elements
@@ -24,13 +24,13 @@ namespace sdp::detail {
     return plan.of(parameter).size() > 1 && elements < short_run * runs;
 }
 
-/// Copies the pieces of a parameter; keeps its list between calls, so that a step allocates nothing.
+/// Packs the pieces of a parameter. Keeps its list between calls, so that a step allocates nothing.
 class packer {
 public:
-    /// @param most pieces that any parameter has
+    /// @param most largest number of pieces of a parameter
     explicit packer(std::size_t most) { group_.reserve(most); }
 
-    /// `places[i]` is where the `i`-th piece of the parameter goes, as elements of type W, or null if it stays.
+    /// Packs the `i`-th piece of the parameter to `places[i]`, as elements of type W; null skips the piece.
     template <class T, class W>
     [[gnu::noinline]] void gather(
         const overlap_plan& plan, std::size_t parameter, const tensor_view& from, std::span<void* const> places)
@@ -47,7 +47,7 @@ public:
             });
     }
 
-    /// The way back.
+    /// Unpacks the `i`-th piece of the parameter from `places[i]`.
     template <class T, class W>
     [[gnu::noinline]] void scatter(
         const overlap_plan& plan, std::size_t parameter, const tensor_view& to, std::span<void* const> places)
@@ -66,7 +66,7 @@ public:
 
 private:
     struct copying {
-        std::uint64_t row; ///< where the next row begins
+        std::uint64_t row; ///< first element of the next row
         std::uint32_t rows_left;
         std::uint32_t stride;
         std::span<const pattern_run> runs;
@@ -80,8 +80,9 @@ private:
             to[row * to_step] = convert<To>(from[row * from_step]);
     }
 
-    /// Calls `whole(piece, place)`, except where runs are single elements: there the pieces of one block of rows take turns, a
-    /// few rows at a time, so that the lines that they share are still in the first-level cache. `rows(c, n)` copies `n` rows.
+    /// Calls `whole(piece, place)` for each piece, unless its runs are single elements. Then the pieces of one block of rows
+    /// alternate, a few rows at a time, so that the cache lines that they share remain in the first-level cache. `rows(c, n)`
+    /// copies `n` rows.
     template <class Whole, class Rows>
     void for_each_group(
         const overlap_plan& plan, std::size_t parameter, std::span<void* const> places, bool contiguous, Whole whole, Rows rows)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Walks the elements of the pieces of a plan, a stretch at a time.
+/// @brief Iterators over the elements of a plan's pieces, a stretch at a time.
 
 #include <sdp/overlap/plan.hpp>
 
@@ -12,7 +12,7 @@
 
 namespace sdp::detail {
 
-/// Where the runs of pieces are, be it in this worker's plan or in a peer's.
+/// The pieces, patterns and runs of a plan, this worker's or a peer's.
 struct plan_arrays {
     const overlap_piece* pieces = nullptr;
     const overlap_plan::pattern* patterns = nullptr;
@@ -33,7 +33,7 @@ struct plan_arrays {
     }
 };
 
-/// Walks the elements of a piece in order, a stretch at a time, and remembers where it is.
+/// Iterates over the elements of a piece in order, a stretch at a time, and keeps its position.
 class piece_walker {
 public:
     piece_walker() = default;
@@ -51,13 +51,14 @@ public:
 
     [[nodiscard]] bool at_end() const noexcept { return rows_left_ == 0; }
 
-    /// Where the run after the one at hand begins; anywhere if there is none.
+    /// The beginning of the run after the current one; unspecified if there is none.
     [[nodiscard]] std::uint64_t next_run() const noexcept
     {
         return run_ + 1 < runs_.size() ? row_ + runs_[run_ + 1].offset : row_ + stride_ + runs_[0].offset;
     }
 
-    /// Calls `visit(at, length)` for the next `n` elements, or up to the end of the piece; returns those that were left over.
+    /// Calls `visit(at, length)` for the next `n` elements, or up to the end of the piece. Returns the number of elements not
+    /// visited.
     template <class Visit> std::size_t advance(std::size_t n, Visit visit)
     {
         while (n > 0 && rows_left_ > 0) {
@@ -90,25 +91,25 @@ private:
     std::uint64_t rows_left_ = 0;
 };
 
-/// Walks pieces one after the other: all of those that an owner owns of a parameter, say.
+/// Iterates over pieces one after the other, for example all pieces of a parameter that one owner owns.
 class piece_stream {
 public:
     piece_stream() = default;
-    /// Of the pieces with the numbers given.
+    /// Iterates over the pieces with the given numbers.
     piece_stream(const plan_arrays& plan, std::span<const std::uint32_t> numbers) noexcept
         : plan_(plan)
         , next_(numbers.data())
         , end_(numbers.data() + numbers.size())
     {
     }
-    /// Of one piece.
+    /// Iterates over one piece.
     piece_stream(const plan_arrays& plan, const overlap_piece& piece) noexcept
         : plan_(plan)
         , walker_(plan.runs_of(piece), piece)
     {
     }
 
-    /// The caller does not go past the end.
+    /// The caller does not advance past the end.
     template <class Visit> void advance(std::size_t n, Visit visit)
     {
         while ((n = walker_.advance(n, visit)) > 0) {

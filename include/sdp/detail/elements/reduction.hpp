@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The sum over the trainers in rank order, a tile at a time, wherever each one's elements lie.
+/// @brief The reduction on the host: sums the trainers' elements in rank order, a tile at a time, packed or in their tensors.
 
 #include <sdp/detail/elements/local_tensor.hpp>
 
@@ -11,24 +11,24 @@
 
 namespace sdp::detail {
 
-/// The elements of one trainer: consecutive ones that were packed, of type W, or pieces of a tensor of type T.
+/// A side of a sum, one trainer's elements: packed ones of type W, or pieces of a tensor of type T.
 template <class T, class W> struct side {
     W* packed = nullptr;
-    const local_tensor<T>* tensor = nullptr; ///< if nothing was packed
-    piece_stream* in = nullptr; ///< where reading and
-    piece_stream* out = nullptr; ///< writing have got to
+    const local_tensor<T>* tensor = nullptr; ///< null for packed elements
+    piece_stream* in = nullptr; ///< position of reading
+    piece_stream* out = nullptr; ///< position of writing
     T weight = 1;
-    bool written = true; ///< gets the mean
+    bool written = true; ///< receives the mean
 };
 
-/// Sums the next `size` elements of all sides in the order given, which is rank order, divides once, and writes the mean to
-/// the sides that are to get it. Elements are rounded to W on the way, also those that were not packed.
+/// Sums the next `size` elements of all sides in the given order, which is rank order, divides once, and writes the mean to the
+/// sides that receive it. Rounds all elements to W first, including those that were not packed.
 template <class T, class W> class reduction {
 public:
-    /// If `weighted`, every side counts with its weight, and one of weight 0 for nothing, not even as a NaN.
+    /// If `weighted`, multiplies each side by its weight; a side of weight 0 adds nothing, not even a NaN.
     void operator()(std::span<side<T, W>> sides, std::uint64_t size, bool weighted, T divisor)
     {
-        // Exact either way, and many times faster than a division.
+        // A power of two divides exactly by multiplication, which is many times faster than division.
         int exponent = 0;
         const bool reciprocal = std::frexp(divisor, &exponent) == T(0.5) && exponent < 64;
         const T factor = reciprocal ? T(1) / divisor : T(1);
@@ -40,7 +40,7 @@ public:
                     skip(s, n);
                     continue;
                 }
-                if (weighted) { // rare, so one more copy
+                if (weighted) { // rare, so another copy is affordable
                     load(s, n, weighted_);
                     weigh(s.weight, n, first);
                 } else if (first) {
@@ -66,8 +66,8 @@ public:
     }
 
 private:
-    // Elements are read before any is written, so a packed side moves on only when it is written. Each of these is compiled once
-    // for all callers: they work on a tile, beside which a call is nothing, and inlined they would take compilers minutes.
+    // All elements are read before any is written, so a packed side advances only when it is written. Each of these functions is
+    // compiled once for all callers: a call costs nothing beside its work on a tile, and inlining would cost compilers minutes.
     [[gnu::noinline]] void load(side<T, W>& s, std::size_t n, T* to)
     {
         if (s.packed != nullptr) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Sums of squares of a piece, in the order that a device takes too.
+/// @brief Sums of squares of a piece, in the order that a device uses too.
 
 #include <sdp/detail/elements/local_tensor.hpp>
 #include <sdp/tiles/tile_bodies.hpp>
@@ -11,7 +11,7 @@
 
 namespace sdp::detail {
 
-/// Calls `visit(sum)` with the sum of the squares of each `tile_elements` of a piece, in the order that a device takes too.
+/// Calls `visit(sum)` with the sum of squares of each `tile_elements` of a piece, in the order that a device uses too.
 template <class T, class Visit>
 void for_each_square_sum(const overlap_plan& plan, const overlap_piece& piece, const local_tensor<T>& own, Visit visit)
 {

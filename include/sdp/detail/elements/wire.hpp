@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What elements are while they travel: as they are, or rounded to a 16-bit type.
+/// @brief The wire format of elements: unchanged, or rounded to a 16-bit type.
 ///
-/// Rounded once on the way to the sum, to nearest with ties to even, and the mean once on the way back; the sum itself is in the
-/// tensors' own type. Where nothing travels, as within a process, the same roundings are made, so that the route does not show
-/// in the result.
+/// Elements are rounded once before the sum, to nearest with ties to even, and the mean is rounded once afterwards; the sum
+/// itself has the tensors' own type. Routes that send nothing, as within a process, round in the same places, so the result does
+/// not depend on the route.
 
 #include <sdp/synchronizer_options.hpp>
 #include <sdp/tensor.hpp>
@@ -15,13 +15,13 @@ namespace sdp::detail {
 
 using tiles::bf16_bits, tiles::f16_bits, tiles::convert, tiles::rounded;
 
-/// Bytes of a gradient's element while it travels.
+/// Bytes of a gradient's element in a message.
 [[nodiscard]] constexpr std::size_t wire_size(element_type type, wire_format wire) noexcept
 {
     return wire == wire_format::as_is || type != element_type::f32 ? size_of(type) : 2;
 }
 
-/// Calls `f` with a value of the C++ type behind an element type, and one of what travels.
+/// Calls `f` with a value of the C++ type of an element type, and one of the wire's type.
 /// @throws sdp::error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_types(element_type type, wire_format wire, F&& f)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The host's tensors, as far as they are known, each checked against what the model and the subnetwork say of it.
+/// @brief The host's bound tensors, each checked against the model and the subnetwork.
 
 #include <sdp/error.hpp>
 #include <sdp/subnetwork.hpp>
@@ -14,8 +14,8 @@ namespace sdp::detail {
 
 class bound_tensors {
 public:
-    /// @param space where they have to lie
-    /// @param contiguous whether they have to be
+    /// @param space memory space that all tensors must lie in
+    /// @param contiguous true if all tensors must be contiguous
     bound_tensors(const model& m, const subnetwork& s, memory_space space, bool contiguous)
         : model_(&m)
         , subnetwork_(&s)
@@ -37,8 +37,8 @@ public:
     }
     [[nodiscard]] const std::string& name(parameter_id id) const noexcept { return (*model_)[id].name; }
 
-    /// The view, without axes that the shape lacks. Called on every step, so a sentence is put together only when it is needed.
-    /// @throws sdp::error unless it has the parameter's element type and that shape
+    /// The view, without axes that `shape` lacks. Runs on every step, so it builds an error message only for an error.
+    /// @throws sdp::error unless the view has the parameter's element type and the shape `shape`
     [[nodiscard]] tensor_view checked(const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const
     {
         const auto out = checked(view, id, shape, what, space_);
@@ -63,7 +63,7 @@ public:
         return checked(view, id, subnetwork_->shape(id), "gradient");
     }
 
-    /// By parameter, in bytes; 0 if it is not trained.
+    /// Bytes of each parameter's gradient; 0 for a parameter that is not trained.
     [[nodiscard]] std::vector<std::size_t> gradient_sizes() const
     {
         std::vector<std::size_t> out(gradients_.size(), 0);
@@ -73,7 +73,7 @@ public:
         return out;
     }
 
-    /// @throws sdp::error as `checked`, or if there is no such slab
+    /// @throws sdp::error as `checked` does, or if there is no such slab
     void bind_value(parameter_id id, std::size_t slab, const tensor_view& view)
     {
         const auto slabs = subnetwork_->slabs(known(id));
@@ -82,10 +82,10 @@ public:
                 slab, " was bound");
         values_[index_of(id)][slab] = checked(view, id, slabs[slab].shape, "value");
     }
-    /// Of a view that was checked.
+    /// Sets the gradient to a view that `checked` returned.
     void set_gradient(parameter_id id, const tensor_view& view) noexcept { gradients_[index_of(id)] = view; }
 
-    /// @throws sdp::error if it is not bound
+    /// @throws sdp::error if no gradient is bound
     [[nodiscard]] const tensor_view& gradient(parameter_id id) const
     {
         const auto& view = gradients_[index_of(id)];
@@ -94,7 +94,7 @@ public:
                 "; bind one or pass it to ready");
         return view;
     }
-    /// @throws sdp::error if it is not bound
+    /// @throws sdp::error if no value is bound
     [[nodiscard]] const tensor_view& value(parameter_id id, std::size_t slab) const
     {
         const auto& view = values_[index_of(id)][slab];
@@ -104,9 +104,9 @@ public:
         return view;
     }
 
-    /// By parameter; null data until the host has one.
+    /// The gradients by parameter; null data until the host binds one.
     [[nodiscard]] const std::vector<tensor_view>& gradients() const noexcept { return gradients_; }
-    /// By parameter and slab; null data until bound.
+    /// The values by parameter and slab; null data until bound.
     [[nodiscard]] const std::vector<std::vector<tensor_view>>& values() const noexcept { return values_; }
 
 private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The buckets of a plan, the buffers that they share, and where in those or in the host's tensors messages lie.
+/// @brief The buckets of a plan, their shared buffers, and the place of each message in a buffer or in the host's tensors.
 
 #include <sdp/detail/elements/packing.hpp>
 #include <sdp/detail/exchange/bound_tensors.hpp>
@@ -16,10 +16,10 @@
 
 namespace sdp::detail {
 
-/// How those who work on the buckets get at elements.
+/// Rules that decide which elements are packed.
 struct buffer_rules {
-    bool in_tensors = false; ///< owners work in the trainers' tensors where runs are long
-    bool pack_own = true; ///< where runs are short, elements are packed also for their owner
+    bool in_tensors = false; ///< owners work in the trainers' tensors if runs are long
+    bool pack_own = true; ///< short runs are packed for their owner too
 };
 
 class bucket_buffers {
@@ -41,7 +41,7 @@ public:
             exposed_in_place_.push_back(rules.in_tensors && !interleaved);
         sizes_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
         for (std::size_t b = 0; b < buckets_.size(); ++b) {
-            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
+            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements are sent without conversion
             lay_out(buckets_[b], plan_, peers_,
                 {routes_, interleaved_, rules.in_tensors, options.shared_gradients && plain, values_to_trainers(),
                     wire_size_of(b)});
@@ -54,11 +54,11 @@ public:
             limited_ = limited_ || buckets_[b].bytes > 0 || buckets_[b].exposed_bytes > 0;
         }
     }
-    // Peers know where the plan is.
+    // Not copyable: peers have the address of the plan.
     bucket_buffers(const bucket_buffers&) = delete;
     bucket_buffers& operator=(const bucket_buffers&) = delete;
 
-    /// Gets the buffers, once: `allocate(bytes)` names some memory that stays.
+    /// Allocates the buffers, once: `allocate(bytes)` returns memory that lives as long as this object.
     template <class Allocate> void allocate(Allocate allocate)
     {
         for (const auto bytes : sizes_)
@@ -71,42 +71,42 @@ public:
     [[nodiscard]] std::span<const route_kind> routes() const noexcept { return routes_; } ///< by class
     [[nodiscard]] const bound_tensors& tensors() const noexcept { return *tensors_; }
     [[nodiscard]] const synchronizer_options& options() const noexcept { return options_; }
-    /// Buckets that may be under way at once.
+    /// Largest number of buckets in progress at once.
     [[nodiscard]] std::size_t most_under_way() const noexcept { return limited_ ? sizes_.size() : buckets_.size() + 1; }
-    /// Bytes of a gradient's element of a bucket while it travels.
+    /// Bytes of a gradient's element of a bucket in a message.
     [[nodiscard]] std::size_t wire_size_of(std::size_t b) const noexcept { return wire_size(buckets_[b].type, options_.wire); }
-    /// Whether owners send values to the trainers, and so no means.
+    /// True if owners send values to the trainers instead of means.
     [[nodiscard]] bool values_to_trainers() const noexcept { return options_.update == update_mode::owner_update; }
-    /// A place in the buffer of a bucket.
+    /// A position in the buffer of a bucket.
     [[nodiscard]] std::byte* at(std::size_t b, std::size_t offset) noexcept { return buffers_[b % buffers_.size()] + offset; }
-    /// Bytes that gradients and values are packed into.
+    /// Bytes of the buffers for gradients and values.
     [[nodiscard]] std::size_t buffer_bytes() const noexcept
     {
         return std::accumulate(sizes_.begin(), sizes_.end(), std::size_t {0});
     }
 
-    /// Whether elements of a parameter are packed, also for this worker's own use.
+    /// True if elements of a parameter are packed even for this worker's own use.
     [[nodiscard]] bool is_interleaved(std::size_t parameter) const { return interleaved_[parameter]; }
-    /// Whether owners work in the gradient, where its classes go through memory.
+    /// True if owners work in the gradient itself, for the classes that use memory.
     [[nodiscard]] bool is_exposed_in_place(std::size_t parameter) const { return exposed_in_place_[parameter]; }
-    /// Whether elements of it are sent from where they lie.
+    /// True if elements of the gradient are sent without packing.
     [[nodiscard]] bool is_sent_in_place(std::size_t parameter) const { return sent_in_place_[parameter]; }
 
-    /// Where what a peer sums is sent from, and its means come to.
+    /// The place of the message to a peer that owns elements, which also receives the means.
     [[nodiscard]] std::byte* sent_from(std::size_t b, std::size_t peer) noexcept
     {
         const auto& s = buckets_[b].peers[peer];
         return s.sent_from ? in_tensor(*s.sent_from) : at(b, s.send_at);
     }
-    /// Where the means for a peer are sent from.
+    /// The place of the means that are sent to a peer.
     [[nodiscard]] std::byte* returned_from(std::size_t b, std::size_t peer) noexcept
     {
         const auto& s = buckets_[b].peers[peer];
         return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
     }
 
-    /// Counts what a bucket's gradients are, going through memory: as many bytes cross between two workers as in messages, and
-    /// they are counted alike.
+    /// Counts a bucket's gradients that use memory. As many bytes cross between two workers as in messages, and the counters
+    /// treat both alike.
     void count_in_memory(std::size_t b, traffic& sent) const noexcept
     {
         for (const auto& s : buckets_[b].peers) {
@@ -132,9 +132,9 @@ private:
     std::vector<route_kind> routes_; ///< by class
     std::vector<bool> interleaved_, exposed_in_place_, sent_in_place_; ///< by parameter
     std::vector<bucket> buckets_;
-    std::vector<std::size_t> sizes_; ///< of the buffers
+    std::vector<std::size_t> sizes_; ///< of the buffers, in bytes
     std::vector<std::byte*> buffers_;
-    bool limited_ = false; ///< buckets share buffers
+    bool limited_ = false; ///< several buckets share a buffer
 };
 
 } // namespace sdp::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the parameters of a plan are put into buckets, and where in a bucket's buffer each peer's bytes lie.
+/// @brief Buckets: the grouping of parameters, and the place of each peer's bytes in a bucket's buffer.
 
 #include <sdp/detail/exchange/peer_table.hpp>
 #include <sdp/detail/exchange/routes.hpp>
@@ -17,31 +17,31 @@
 
 namespace sdp::detail {
 
-/// Consecutive elements of a gradient.
+/// A stretch: consecutive elements of a gradient.
 struct gradient_stretch {
     std::size_t parameter = 0;
     std::uint64_t begin = 0, end = 0;
 };
 
-/// What lies between this worker and one peer in one bucket, in elements, and where in the buffers, in bytes.
+/// Elements that this worker shares with one peer in one bucket, and their places in the buffers, in bytes.
 ///
-/// A gradient message has two sections: first what is reduced at an owner and comes back as the mean, in the very buffer it
-/// left from, then what two trainers simply swap. So no phase needs a buffer of its own. A section that is one stretch of a
-/// gradient may need none at all.
+/// A gradient message has two sections. The first has the elements that an owner reduces; the mean returns to the same place. The
+/// second has the elements that two trainers swap. No phase therefore needs a buffer of its own, and a section that is one
+/// stretch of a gradient may need no buffer at all.
 struct peer_share {
-    std::size_t to_owner = 0; ///< of mine that the peer owns, by messages
-    std::size_t from_trainer = 0; ///< of the peer's that I own, by messages
-    std::size_t swapped = 0; ///< that go both ways at once, k = 2
-    std::size_t exposed = 0; ///< of mine that the peer owns and reads from my memory
-    std::size_t read = 0; ///< of the peer's that I own and read from its memory
-    std::size_t paired = 0; ///< of `read`, where only the peer and I train: in messages they would be swapped
+    std::size_t to_owner = 0; ///< elements of this worker that the peer owns, by messages
+    std::size_t from_trainer = 0; ///< elements of the peer that this worker owns, by messages
+    std::size_t swapped = 0; ///< elements sent both ways at once, k = 2
+    std::size_t exposed = 0; ///< elements of this worker that the peer owns and reads from this worker's memory
+    std::size_t read = 0; ///< elements of the peer that this worker owns and reads from its memory
+    std::size_t paired = 0; ///< of `read`, elements of a class with two trainers: messages would swap them
     std::size_t values_out = 0; ///< fresh values to the peer
     std::size_t values_in = 0;
     std::size_t send_at = 0, receive_at = 0; ///< in the buffer
-    std::optional<gradient_stretch> sent_from; ///< instead of the buffer; means come back there too
-    std::optional<gradient_stretch> returned_from; ///< where means for the peer are sent from, instead of the buffer
+    std::optional<gradient_stretch> sent_from; ///< replaces the buffer; means return there too
+    std::optional<gradient_stretch> returned_from; ///< place of the means for the peer, replaces the buffer
     std::size_t exposed_at = 0; ///< in the memory that peers reach
-    std::size_t values_out_at = 0, values_in_at = 0; ///< in the buffer, while no gradients are
+    std::size_t values_out_at = 0, values_in_at = 0; ///< in the buffer, when it holds no gradients
 };
 
 /// Parameters that are exchanged together, in backward order, all of one element type.
@@ -49,15 +49,15 @@ struct bucket {
     std::vector<std::size_t> parameters;
     element_type type = element_type::f32;
     std::vector<peer_share> peers; ///< as in the peer table
-    std::size_t kept = 0; ///< elements of mine that I own and pack for my own use
+    std::size_t kept = 0; ///< elements that this worker owns and packs for its own use
     std::size_t native = 0; ///< elements that the transport sums
     std::size_t kept_at = 0, native_at = 0; ///< in the buffer
     std::size_t bytes = 0; ///< of the buffer
     std::size_t exposed_bytes = 0; ///< of the memory that peers reach
-    std::size_t trained = 0; ///< parameters of which this worker trains something
+    std::size_t trained = 0; ///< number of parameters of which this worker trains elements
 };
 
-/// Puts parameters into buckets in backward order, last declared first. Filled by full sizes, which all ranks know alike.
+/// Groups parameters into buckets in backward order, last declared first. Counts full sizes, which all ranks know.
 [[nodiscard]] inline std::vector<bucket> make_buckets(
     const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max())
 {
@@ -77,7 +77,7 @@ struct bucket {
     return out;
 }
 
-/// Whether the elements of a piece follow each other without a gap; if so, where they are.
+/// The stretch that a piece covers, if its elements have no gaps.
 [[nodiscard]] inline std::optional<gradient_stretch> stretch_of(
     const overlap_plan& plan, std::size_t parameter, const overlap_piece& piece)
 {
@@ -88,7 +88,7 @@ struct bucket {
     return gradient_stretch {parameter, begin, begin + plan.size_of(piece)};
 }
 
-/// Tells whether the pieces that are added form one stretch of one gradient.
+/// Joins pieces and reports the stretch that they form, if they form a single one.
 class stretch_builder {
 public:
     void add(const std::optional<gradient_stretch>& s)
@@ -108,17 +108,17 @@ private:
     std::optional<gradient_stretch> all_;
 };
 
-/// What decides how a bucket is laid out.
+/// Rules for the layout of a bucket.
 struct layout_rules {
     std::span<const route_kind> routes; ///< by class
-    const std::vector<bool>& interleaved; ///< by parameter: whether elements are packed also for their owner
-    bool in_tensors = false; ///< owners work in the trainers' tensors where they are not interleaved
-    bool send_in_place = false; ///< sections that are one stretch of a gradient are sent from there
+    const std::vector<bool>& interleaved; ///< by parameter: true if elements are packed even for their owner
+    bool in_tensors = false; ///< owners work in the trainers' tensors unless a parameter is interleaved
+    bool send_in_place = false; ///< a section that is one stretch of a gradient is sent without packing
     bool values_to_trainers = false;
-    std::size_t wire_size = 0; ///< bytes of a gradient's element while it travels
+    std::size_t wire_size = 0; ///< bytes of a gradient's element in a message
 };
 
-/// Fills in the sizes and places of a bucket.
+/// Computes the sizes and places of a bucket.
 inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers, const layout_rules& rules)
 {
     constexpr auto self = peer_table::self;
@@ -201,7 +201,7 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
     };
     for (std::size_t i = 0; i < b.peers.size(); ++i) {
         auto& s = b.peers[i];
-        if (s.to_owner == 0 || s.swapped == 0) // else the order of the sections is not that of the gradient
+        if (s.to_owner == 0 || s.swapped == 0) // otherwise the order of the sections is not that of the gradient
             s.sent_from = sent[i].result();
         s.returned_from = returned[i].result();
         s.send_at = reserve(gradients, s.sent_from ? 0 : s.to_owner + s.swapped, rules.wire_size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How memory of a worker stays in place while a peer works there, although the worker may end at any time.
+/// @brief Lifetime gate: keeps a worker's memory alive while a peer uses it, although the worker may end at any time.
 
 #include <sdp/error.hpp>
 
@@ -13,10 +13,10 @@
 
 namespace sdp::detail {
 
-/// Lies in memory that peers reach, and is open when it is all zeros.
+/// A counter in memory that peers reach. All zeros mean open.
 class lifetime_gate {
 public:
-    /// Says that somebody is at work behind it. False if it is closed; then nothing was said.
+    /// Registers a user of the memory. Returns false, without registering, if the gate is closed.
     [[nodiscard]] bool enter() noexcept
     {
         std::atomic_ref(busy_).fetch_add(1);
@@ -26,7 +26,7 @@ public:
         return false;
     }
     void leave() noexcept { std::atomic_ref(busy_).fetch_sub(1); }
-    /// Nobody enters any more, and those who have are waited for.
+    /// Admits no more users, and waits for those registered.
     void close() noexcept
     {
         std::atomic_ref(closed_).store(1);
@@ -38,14 +38,14 @@ private:
     std::uint64_t closed_, busy_;
 };
 
-/// Keeps the gates of some peers from closing.
-/// @tparam GateOf names the gate of a peer
+/// RAII guard: keeps the gates of some peers open.
+/// @tparam GateOf returns the gate of a peer
 template <class GateOf> class entered_gates {
 public:
-    /// @param rank the one who enters
+    /// @param rank this worker
     /// @param ranks of the peers in the table
-    /// @param peers those to enter, by their places in the table
-    /// @throws sdp::aborted_error if one of them is gone
+    /// @param peers positions in the table of the peers to enter
+    /// @throws sdp::aborted_error if a gate is closed, because its worker has ended
     entered_gates(int rank, std::span<const int> ranks, std::span<const std::uint32_t> peers, GateOf gate_of)
         : peers_(peers)
         , gate_of_(gate_of)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Collects the messages of one phase of a bucket, and sends them together.
+/// @brief Collects the messages of one phase of a bucket, and starts them in one exchange.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/root_collectives.hpp>
@@ -13,12 +13,12 @@
 
 namespace sdp::detail {
 
-/// Which of a bucket's rounds of messages; together with the bucket's number a tag.
+/// A bucket's rounds of messages. The kind and the bucket's number make a tag.
 enum class round_kind : std::uint8_t { gradients, means, values };
 
 template <communicator C> class message_round {
 public:
-    /// Counts in `sent`.
+    /// Counts bytes and messages in `sent`.
     message_round(C& comm, const peer_table& peers, traffic& sent)
         : comm_(&comm)
         , peers_(&peers)
@@ -28,7 +28,7 @@ public:
         incoming_.reserve(peers.ranks.size());
     }
 
-    /// What goes to a peer and what comes from it; zero bytes are no message.
+    /// Adds a message to a peer and one from it; one of zero bytes is left out.
     void add(std::size_t peer, const void* out, std::size_t out_bytes, void* in, std::size_t in_bytes)
     {
         if (out_bytes > 0)
@@ -37,7 +37,7 @@ public:
             incoming_.push_back({peers_->ranks[peer], in, in_bytes});
     }
 
-    /// Starts what was added.
+    /// Starts the added messages.
     [[nodiscard]] pending_of<C> start(std::size_t bucket, round_kind kind)
     {
         if (outgoing_.empty() && incoming_.empty())
@@ -50,7 +50,7 @@ public:
         return pending;
     }
 
-    /// The same behind what is on the communicator's stream.
+    /// Enqueues the added messages on the communicator's stream.
     void start_on_stream(round_kind kind) requires stream_exchange<C>
     {
         if (outgoing_.empty() && incoming_.empty())
@@ -75,7 +75,7 @@ private:
     C* comm_;
     const peer_table* peers_;
     traffic* sent_;
-    // Kept between calls so that a step allocates nothing.
+    // These lists are kept between calls, so that a step allocates nothing.
     std::vector<outgoing> outgoing_;
     std::vector<incoming> incoming_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a worker owns: where it lies in a flat shard, and how it is copied there and back.
+/// @brief The owned shard: the elements that a worker owns, as a flat array, and copies between it and the tensors.
 
 #include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/elements/local_tensor.hpp>
@@ -28,7 +28,7 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
                 visit(p, piece);
 }
 
-/// The flat shard, parameter by parameter.
+/// The range of each parameter in the flat shard.
 [[nodiscard]] inline std::vector<owned_range> owned_ranges(const overlap_plan& plan)
 {
     std::vector<owned_range> out;
@@ -40,8 +40,8 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
     return out;
 }
 
-/// Sum of the squares of the gradients that this worker owns; the first parameter where it is not finite, or as many as there
-/// are.
+/// The sum of squares of the gradients that this worker owns, and the first parameter with a sum that is not finite, or the
+/// number of parameters if there is none.
 [[nodiscard]] inline std::pair<double, std::size_t> owned_square_norm(
     const overlap_plan& plan, std::span<const tensor_view> gradients)
 {
@@ -63,7 +63,7 @@ enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 
 enum class owned_kind : std::uint8_t { gradients, values };
 
-/// @throws sdp::error unless the shard is as long as what is owned, of one element type with it, contiguous, and in that space
+/// @throws sdp::error unless the shard has the length and element type of the owned elements, is contiguous, and lies in `space`
 inline void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space)
 {
     index_t size = 0;
@@ -78,7 +78,7 @@ inline void check_shard(const overlap_plan& plan, const model& m, const tensor_v
     });
 }
 
-/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` names.
+/// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` returns.
 template <class TensorOf>
 void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy direction, TensorOf tensor_of)
 {

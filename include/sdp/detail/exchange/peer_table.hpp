@@ -12,7 +12,7 @@
 
 namespace sdp::detail {
 
-/// The peers of a plan, and for every class where its trainers and readers are in that list.
+/// The peers of a plan, and for every class the positions of its trainers and readers in the list of peers.
 struct peer_table {
     static constexpr std::uint32_t self = std::numeric_limits<std::uint32_t>::max();
 
@@ -20,7 +20,7 @@ struct peer_table {
         std::vector<std::uint32_t> trainers, readers; ///< indices into `ranks`, or `self`
     };
 
-    std::vector<int> ranks; ///< everybody this worker exchanges with, ascending
+    std::vector<int> ranks; ///< all ranks that this worker exchanges with, ascending
     std::vector<members> classes;
 
     peer_table() = default;
@@ -28,7 +28,7 @@ struct peer_table {
     {
         for (const auto& c : plan.classes) {
             ranks.insert(ranks.end(), c.trainers.begin(), c.trainers.end());
-            if (c.position >= 0) // two readers never talk to each other
+            if (c.position >= 0) // two readers never exchange
                 ranks.insert(ranks.end(), c.readers.begin(), c.readers.end());
         }
         std::sort(ranks.begin(), ranks.end());

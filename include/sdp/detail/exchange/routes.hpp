@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Which way the gradients of each class go, from what the communicator can do and what each way costs.
+/// @brief Chooses the route of each sharing class from the communicator's capabilities and the costs of the routes.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/stream.hpp>
@@ -16,17 +16,17 @@
 
 namespace sdp::detail {
 
-/// What is done with a class's gradients.
+/// Route of a class's gradients.
 enum class route_kind : std::uint8_t {
-    none, ///< this worker does not train it
-    local, ///< it is the only trainer
+    none, ///< this worker is no trainer of the class
+    local, ///< this worker is the only trainer
     swap, ///< two trainers send each other everything and both sum: one round
     two_sided, ///< sent to the owner, which sums and sends the mean back
-    memory, ///< the owner sums in the trainers' memory
+    memory, ///< the owner sums in memory that all trainers reach
     native, ///< the transport's own all-reduce
 };
 
-/// @throws sdp::error unless the communicator can go the way that is asked for
+/// @throws sdp::error unless the communicator supports the requested route
 template <communicator C> void check_route(const synchronizer_options& options)
 {
     if (!peer_memory<C> && options.route == route_choice::memory)
@@ -42,7 +42,7 @@ template <communicator C> void check_route(const synchronizer_options& options)
             "; the transport's own all-reduce sums elements as they are, so expected as_is");
 }
 
-/// Whether there is to be memory that peers reach: the same answer on all ranks that reach each other.
+/// True if segments of peer memory are to be opened. All ranks that reach each other get the same answer.
 template <communicator C>
 [[nodiscard]] bool may_share_memory(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {
@@ -54,7 +54,7 @@ template <communicator C>
     return false;
 }
 
-/// Whether owners work in the trainers' tensors, where that pays.
+/// True if owners work in the trainers' tensors, for parameters where this is faster.
 template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const synchronizer_options& options) noexcept
 {
     if constexpr (peer_memory<C>)
@@ -63,11 +63,11 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
         return false;
 }
 
-/// Whether the trainers of a class had better meet in memory, if they can. All of them come to the same answer: the elements of a
+/// True if the memory route is faster than messages for a class. All trainers get the same answer, because the elements of a
 /// class are counted over the whole model.
 [[nodiscard]] inline bool memory_is_faster(const sharing_class& c, route_kind messages, const route_costs& costs)
 {
-    constexpr double element = 4; // bytes; of f64 both sides take twice as long
+    constexpr double element = 4; // bytes; f64 doubles both sides
     const auto k = static_cast<double>(c.trainers.size());
     const double bytes = static_cast<double>(c.elements) * element;
     const auto time = [](const route_cost& cost, double rounds, double moved) {
@@ -78,8 +78,8 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
     return time(costs.memory, 2, 2 * bytes) <= by_messages;
 }
 
-/// By class of the plan. All trainers of a class come to the same choice, because it depends only on who they are, how many
-/// elements they share, and options that are the same everywhere.
+/// The route of each class of the plan. All trainers of a class choose the same route, because the choice depends only on the set
+/// of trainers, the number of elements they share, and options that all ranks have alike.
 template <communicator C>
 [[nodiscard]] std::vector<route_kind> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
 {
@@ -108,7 +108,7 @@ template <communicator C>
     return out;
 }
 
-/// What goes which way, for people. `memory_route` is what the communicator calls its peer memory.
+/// Lists the routes in use, for reports. `memory_route` is the communicator's name of its peer memory.
 [[nodiscard]] inline std::vector<route_use> list_routes(
     const overlap_plan& plan, std::span<const route_kind> routes, std::string_view memory_route)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What each worker's gradients count in a step, and what their sum is divided by, class by class.
+/// @brief The weights of the workers' gradients in a step, and the divisor of their sum, class by class.
 
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
@@ -34,7 +34,7 @@ public:
     {
     }
 
-    /// `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
+    /// Begins a step. `weights` are by rank, or empty for the plain mean, and must live until the step is done.
     void begin(std::span<const double> weights)
     {
         weights_ = weights;
@@ -49,7 +49,7 @@ public:
             double largest = 0;
             for (const int rank : trainers)
                 largest = std::max(largest, weights[static_cast<std::size_t>(rank)]);
-            // By a power of two, so that no bit of the result depends on it, into the range of every element type.
+            // Scales by a power of two, which changes no bit of the result, into the range of every element type.
             int exponent = 0;
             std::frexp(largest, &exponent);
             scales_[i] = std::ldexp(1.0, -exponent);
@@ -65,15 +65,15 @@ public:
     }
 
     [[nodiscard]] bool weighted() const noexcept { return !weights_.empty(); }
-    /// 0 where nobody counts.
+    /// Divisor of the sum of a class; 0 if all of its trainers have weight 0.
     [[nodiscard]] double divisor(std::uint32_t sharing_class) const noexcept { return divisors_[sharing_class]; }
-    /// What the ranks' weights are multiplied by.
+    /// Factor of the ranks' weights.
     [[nodiscard]] double scale(std::uint32_t sharing_class) const noexcept { return scales_[sharing_class]; }
     [[nodiscard]] double weight(int rank, std::uint32_t sharing_class) const noexcept
     {
         return weights_.empty() ? 1.0 : weights_[static_cast<std::size_t>(rank)] * scales_[sharing_class];
     }
-    /// Whether the mean over a class with one trainer is that trainer's gradient, as it is.
+    /// True if the mean over a class with one trainer equals that trainer's gradient, bit by bit.
     [[nodiscard]] bool is_mean_of_one(std::uint32_t sharing_class) const noexcept
     {
         return over_ == normalizer::holders && divisors_[sharing_class] > 0;
@@ -84,7 +84,7 @@ private:
     normalizer over_;
     std::span<const double> weights_;
     std::vector<double> divisors_;
-    std::vector<double> scales_; ///< what the weights are multiplied by
+    std::vector<double> scales_; ///< factors of the weights
 };
 
 } // namespace sdp::detail

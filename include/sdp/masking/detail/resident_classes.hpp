@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Distinct residents under small numbers, with their intersections remembered.
+/// @brief Sharing classes: distinct residents under small numbers, with a cache of their intersections.
 
 #include <sdp/masking/residents.hpp>
 #include <sdp/partition/detail/number_table.hpp>
@@ -11,7 +11,7 @@
 
 namespace sdp::detail {
 
-/// Distinct residents under small numbers, with their intersections remembered. Number 0 is pinned.
+/// Numbers distinct residents and caches their intersections. Number 0 is the pinned class.
 class resident_classes {
 public:
     static constexpr std::uint32_t pinned = 0;
@@ -65,7 +65,7 @@ private:
     }
 
     const resident_classes* base_ = nullptr;
-    std::uint32_t before_ = 0; ///< classes of the base when this table began
+    std::uint32_t before_ = 0; ///< number of classes in the base when this table began
     number_table<residents> own_;
     pair_table met_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief From the indices of a full tensor to those of a slab, an axis at a time.
+/// @brief Maps indices of a full tensor to those of a slab, axis by axis.
 
 #include <sdp/slab.hpp>
 
@@ -11,7 +11,7 @@
 
 namespace sdp::detail {
 
-/// Local indices on one axis of a slab. Look-ups mostly ascend, so each starts where the one before ended.
+/// Maps indices on one axis to local ones. Look-ups mostly ascend, so each search begins at the result of the previous one.
 class axis_map {
 public:
     explicit axis_map(const std::vector<interval>& selected)
@@ -25,7 +25,7 @@ public:
         }
     }
 
-    /// The local index of a full one, or −1 if it is not selected.
+    /// The local index of `full`, or −1 if the slab does not select it.
     [[nodiscard]] index_t operator()(index_t full) noexcept
     {
         const auto size = static_cast<std::ptrdiff_t>(selected_->size());
@@ -47,7 +47,7 @@ public:
 private:
     const std::vector<interval>* selected_;
     std::vector<index_t> before_;
-    std::ptrdiff_t at_ = 0; ///< the last look-up's interval
+    std::ptrdiff_t at_ = 0; ///< number of the interval that the last look-up found
 };
 
 } // namespace sdp::detail

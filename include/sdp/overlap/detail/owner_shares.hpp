@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the elements of one class in one parameter are dealt to their owners.
+/// @brief The rule that deals the elements of one sharing class in one parameter to their owners.
 
 #include <algorithm>
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace sdp::detail {
 
-/// How the elements of one class in one parameter are dealt to its trainers: in consecutive shares of whole grains, as equal as
-/// these allow. A grain is one element up to 256 trainers. With thousands, single elements would make every small parameter
-/// that all share as many pieces and messages as it has elements.
+/// Deals the elements of one sharing class in one parameter to its trainers: in consecutive shares of whole grains, as equal as
+/// these allow. A grain is one element up to 256 trainers. With thousands of trainers, single elements would split every small
+/// pinned parameter into as many pieces and messages as it has elements.
 struct owner_shares {
     std::uint64_t total = 0; ///< elements
     std::uint64_t trainers = 1;
@@ -27,7 +27,7 @@ struct owner_shares {
     }
     [[nodiscard]] std::uint64_t size(std::uint64_t number) const noexcept { return begin(number + 1) - begin(number); }
 
-    /// The share that an element is in, and the first element after that share.
+    /// The number of the share that contains an element, and the first element after that share.
     [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> at(std::uint64_t element) const noexcept
     {
         const std::uint64_t shorter = grains() / trainers, longer = grains() % trainers, in_longer = longer * (shorter + 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Builds plans from strips: places them in local tensors and deals their elements to owners.
+/// @brief Builds plans from strips: locates strips in local tensors and deals their elements to owners.
 
 #include <sdp/overlap/detail/axis_map.hpp>
 #include <sdp/overlap/detail/owner_shares.hpp>
@@ -18,7 +18,7 @@
 
 namespace sdp::detail {
 
-/// Builds plans from strips, one parameter after another. `wanted(residents)` keeps the strips that concern the plan.
+/// Builds plans from strips, one parameter after another. `wanted(residents)` selects the strips that the plan needs.
 template <class Wanted> class plan_builder {
 public:
     plan_builder(const model& m, const residency& r, int rank, Wanted wanted)
@@ -29,7 +29,7 @@ public:
         plan_.world = r.world();
     }
 
-    /// `slabs(parameter)` are the local tensors.
+    /// `slabs(parameter)` returns the local tensors of a parameter.
     template <class Slabs> [[nodiscard]] overlap_plan build(Slabs slabs)
     {
         plan_.first_piece.reserve(model_.parameters().size() + 1);
@@ -39,7 +39,7 @@ public:
             add_parameter(slabs(id), cutter_.cut(id));
         }
         plan_.first_piece.push_back(plan_.pieces.size());
-        // A plan lives as long as the training, so what growing left over is given back.
+        // A plan lives as long as the training, so the spare capacity of its vectors is freed.
         plan_.runs.shrink_to_fit();
         plan_.patterns.shrink_to_fit();
         plan_.pieces.shrink_to_fit();
@@ -48,12 +48,12 @@ public:
     }
 
 private:
-    /// How the elements of one class in one parameter are dealt, as far as they have been.
+    /// Progress of dealing the elements of one sharing class in one parameter.
     struct deal {
         owner_shares of {};
         std::uint64_t done = 0;
         std::uint64_t first_owner = 0;
-        bool counted = false; ///< they are part of the class's elements
+        bool counted = false; ///< its elements are included in the count of the class
     };
 
     std::uint32_t class_number(std::uint32_t residents)
@@ -84,8 +84,8 @@ private:
         for (const auto& s : strips)
             deals_[numbers_[s.residents]].of.total += s.elements();
         for (const auto& s : strips) {
-            // Shares differ by at most one grain; the longer ones go round, so that over the whole model every trainer owns
-            // its 1/k to within one grain, which is one element up to 256 trainers.
+            // Shares differ by at most one grain. The longer shares rotate over the trainers, so over the whole model every
+            // trainer owns its 1/k to within one grain, which is one element up to 256 trainers.
             const auto number = numbers_[s.residents];
             auto& d = deals_[number];
             if (d.counted)
@@ -122,7 +122,7 @@ private:
 
     [[nodiscard]] static bool same_box(const strip& a, const strip& b) noexcept { return a.begin == b.begin && a.rows == b.rows; }
 
-    /// A strip in a local tensor: where its first row begins, how rows follow each other, and the runs of a row.
+    /// A strip in a local tensor: the beginning of its first row, the strides of its rows, and the runs of a row.
     struct placed_strip {
         struct outer_axis {
             std::uint64_t count;
@@ -134,8 +134,8 @@ private:
         std::vector<std::pair<std::uint64_t, std::uint64_t>> runs; ///< offset and length, ascending
         std::vector<std::uint64_t> before; ///< elements of the row before each run
         std::uint64_t row_elements = 0;
-        std::optional<std::uint64_t> first_element; ///< of its class, once dealing has begun
-        std::optional<std::uint32_t> whole_row; ///< its pattern
+        std::optional<std::uint64_t> first_element; ///< in the order of its class; set when dealing begins
+        std::optional<std::uint32_t> whole_row; ///< pattern of a whole row, once added
 
         [[nodiscard]] std::uint64_t start_of(std::uint64_t row) const
         {
@@ -158,7 +158,7 @@ private:
         out.outer.clear();
         out.runs.clear();
         out.before.clear();
-        // All of a strip is in one slab: slabs differ in what is trained, and a strip has one class.
+        // A strip lies in one slab, because slabs differ in their trainers and a strip has one class.
         const auto inside = [&](std::size_t number) {
             for (std::size_t axis = 0; axis < s.rows.size(); ++axis)
                 if (maps_[number][axis](s.begin[axis]) < 0)
@@ -178,7 +178,7 @@ private:
             const auto offset = static_cast<std::uint64_t>((maps.empty() ? 0 : maps[s.axis](run.begin)) * s.inner);
             const auto length = static_cast<std::uint64_t>((run.end - run.begin) * s.inner);
             if (!out.runs.empty() && out.runs.back().first + out.runs.back().second == offset)
-                out.runs.back().second += length; // neighbours here, whatever was between them in the full tensor
+                out.runs.back().second += length; // adjacent here, with any gap in the full tensor
             else {
                 out.runs.push_back({offset, length});
                 out.before.push_back(out.row_elements);
@@ -211,7 +211,7 @@ private:
 
     void add_piece(overlap_piece piece, std::uint64_t start, std::uint64_t rows, std::uint64_t stride)
     {
-        // More than 2^32 rows, or rows that far apart, go as several pieces.
+        // A piece counts rows and their distance in 32 bits. Anything larger becomes several pieces.
         constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
         const std::uint64_t at_once = stride > most ? 1 : most;
         for (std::uint64_t row = 0; row < rows; row += at_once) {
@@ -222,7 +222,7 @@ private:
         }
     }
 
-    /// Goes on with a strip, up to a row.
+    /// Deals the next elements of a strip, up to the end of a row.
     void deal_out(const strip& s, placed_strip& at, std::uint64_t row_end)
     {
         overlap_piece piece {};
@@ -263,11 +263,11 @@ private:
     const model& model_;
     strip_cutter<Wanted> cutter_;
     overlap_plan plan_;
-    std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the parameter at hand
-    std::vector<placed_strip> placed_; ///< the strips of the box at hand
-    std::vector<std::uint32_t> numbers_; ///< by residents: class of the plan
-    std::vector<deal> deals_; ///< by class of the plan, of the parameter at hand
-    std::vector<std::uint64_t> grains_; ///< by class of the plan: dealt in the parameters before
+    std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the current parameter
+    std::vector<placed_strip> placed_; ///< the strips of the current box
+    std::vector<std::uint32_t> numbers_; ///< by residents: number of the plan's class
+    std::vector<deal> deals_; ///< by class of the plan, of the current parameter
+    std::vector<std::uint64_t> grains_; ///< by class of the plan: grains dealt in earlier parameters
 };
 
 } // namespace sdp::detail

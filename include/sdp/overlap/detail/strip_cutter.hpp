@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Cuts a parameter into strips: what has one class within one range of rows. The global order of all messages.
+/// @brief Cuts a parameter into strips, each of one sharing class and one box of rows. Defines the global order of all messages.
 
 #include <sdp/masking/residency.hpp>
 #include <sdp/subnetwork.hpp>
@@ -15,17 +15,17 @@
 
 namespace sdp::detail {
 
-/// The runs of one class on the last split axis, for a box of rows over the axes before it.
+/// The runs of one class on the last split axis, within a box of rows over the axes before it.
 struct strip {
     std::array<index_t, max_axes> begin {}; ///< first row, in indices of the full tensor
     extents rows; ///< extents of the box on the axes before `axis`
-    std::size_t axis = 0; ///< the last split axis; 0 if none is
+    std::size_t axis = 0; ///< the last split axis; 0 if no axis is split
     index_t inner = 1; ///< elements behind one index of `axis`
     std::uint32_t residents = 0;
     std::span<const interval> runs; ///< on `axis`, ascending
-    std::uint64_t row_indices = 0; ///< of `axis`, in all runs
+    std::uint64_t row_indices = 0; ///< indices of `axis` in all runs
     std::uint64_t block_rows
-        = std::numeric_limits<std::uint64_t>::max(); ///< strips of one box take turns, this many rows at a time
+        = std::numeric_limits<std::uint64_t>::max(); ///< strips of one box alternate in blocks of this many rows
 
     [[nodiscard]] std::uint64_t row_count() const noexcept { return static_cast<std::uint64_t>(rows.product()); }
     [[nodiscard]] std::uint64_t row_elements() const noexcept { return row_indices * static_cast<std::uint64_t>(inner); }
@@ -34,12 +34,12 @@ struct strip {
 
 /// Cuts parameters into the strips whose residents are `wanted`.
 ///
-/// `wanted` must hold for a set of residents whenever it holds for a subset, because axes are intersected one by one: so a
-/// worker never looks at what it does not store, and still has the strips in everybody's order. It is asked once per class,
-/// and the runs of a group are sifted once, not for every parameter that lies on it.
+/// `wanted` must hold for a set of residents whenever it holds for a subset, because axes are intersected one by one. A worker
+/// then never inspects elements that it does not store, and has its strips in the global order nevertheless. `wanted` is called
+/// once per class, and the runs of a group are filtered once instead of for every parameter on the group.
 template <class Wanted> class strip_cutter {
 public:
-    /// Model and residency must outlive it.
+    /// The model and the residency must outlive the cutter.
     strip_cutter(const model& m, const residency& r, Wanted wanted)
         : model_(m)
         , residency_(r)
@@ -51,8 +51,8 @@ public:
 
     [[nodiscard]] const resident_classes& classes() const noexcept { return classes_; }
 
-    /// The strips of a parameter: row-major over the runs of the split axes before the last, then by the first run of the
-    /// class. With `block_rows` that makes the global order. Valid until the next call.
+    /// The strips of a parameter: row-major over the runs of the split axes before the last, then by the first run of the class.
+    /// Together with `block_rows` this defines the global order. Valid until the next call.
     [[nodiscard]] std::span<const strip> cut(parameter_id id)
     {
         strips_.clear();
@@ -62,7 +62,7 @@ public:
         whole.residents = p.where.within ? residency_.of(*p.where.within) : resident_classes::pinned;
         std::vector<neuron_axis> split;
         for (const auto& axis : p.where.axes)
-            if (const auto runs = residency_.runs(axis.group); runs.size() == 1) // the same for the whole axis: nothing is cut
+            if (const auto runs = residency_.runs(axis.group); runs.size() == 1) // one class for the whole axis: no cut
                 whole.residents = classes_.intersect(whole.residents, runs[0].residents);
             else
                 split.push_back(axis);
@@ -82,10 +82,11 @@ public:
             return strips_;
         }
 
-        // Short runs of many classes share cache lines and pages, so the strips of a box take turns; from what all workers know.
+        // Short runs of many classes share cache lines and pages, so the strips of a box alternate. The rule uses only values
+        // that all workers know.
         constexpr std::uint64_t short_run = 1024, block = 32768; // elements
         const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
-        constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // not so many pieces that the plan outgrows its runs
+        constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // bounds the number of pieces in the plan
         if (row < short_run * residency_.runs(split.back().group).size())
             whole.block_rows = std::max({block / row, least_piece * count_sets(split.back().group) / row,
                 (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
@@ -107,7 +108,7 @@ public:
             boxes = std::move(next);
         }
 
-        std::vector<std::size_t> ends; // of the runs of each strip
+        std::vector<std::size_t> ends; // end of the runs of each strip
         for (const auto& box : boxes)
             cut_last(box, split.back(), ends);
         for (std::size_t i = 0, begin = 0; i < strips_.size(); begin = ends[i], ++i)
@@ -118,7 +119,7 @@ public:
 private:
     static constexpr auto none = static_cast<std::uint32_t>(-1);
 
-    /// Sorts the runs of a box by class: counted first, so that all of them fit into one array.
+    /// Sorts the runs of a box by class. Counts them first, so that one array holds all of them.
     void cut_last(const strip& box, const neuron_axis& axis, std::vector<std::size_t>& ends)
     {
         const auto runs = runs_of(axis.group);
@@ -140,7 +141,7 @@ private:
                 ++ends[number];
         }
         std::size_t next = intervals_.size();
-        for (std::size_t i = first; i < strips_.size(); ++i) // counts become beginnings, and then, as runs are put there, ends
+        for (std::size_t i = first; i < strips_.size(); ++i) // turns counts into beginnings, which become ends as runs are added
             next += std::exchange(ends[i], next);
         intervals_.resize(next);
         const index_t per_neuron = axis.elements_per_neuron;
@@ -164,7 +165,7 @@ private:
         return known == yes;
     }
 
-    /// The runs of a group without those that have no wanted class.
+    /// The runs of a group whose class is wanted.
     [[nodiscard]] std::span<const residency::run> runs_of(group_id id)
     {
         const auto all = residency_.runs(id);
@@ -176,12 +177,12 @@ private:
                     s.kept.push_back(run);
             s.all = s.kept.size() == all.size();
             if (s.all)
-                s.kept = {}; // no copy of what is there already
+                s.kept = {}; // nothing was dropped: the residency's own runs serve
         }
         return s.all ? all : std::span<const residency::run>(s.kept);
     }
 
-    /// Different residents on the axis of a group.
+    /// Number of different residents on the axis of a group.
     [[nodiscard]] std::uint64_t count_sets(group_id id)
     {
         auto& s = sifted_[index_of(id)];
@@ -197,9 +198,9 @@ private:
     }
 
     struct sifted_runs {
-        std::uint64_t sets = 0; ///< once counted
+        std::uint64_t sets = 0; ///< 0 until counted
         bool done = false;
-        bool all = false; ///< nothing was dropped, and so nothing is kept
+        bool all = false; ///< nothing was dropped, so `kept` is empty
         std::vector<residency::run> kept;
     };
 
@@ -208,13 +209,13 @@ private:
     const model& model_;
     const residency& residency_;
     Wanted wanted_;
-    resident_classes classes_; ///< grows by what intersections make
+    resident_classes classes_; ///< grows by intersections
     std::vector<answer> known_; ///< by class
     std::vector<sifted_runs> sifted_; ///< by group
     std::vector<strip> strips_;
-    std::vector<interval> intervals_; ///< the runs of the strips, one strip after another
-    std::vector<std::uint32_t> met_; ///< class of each run of the box at hand
-    std::vector<std::uint32_t> strip_of_; ///< by class, for the box at hand
+    std::vector<interval> intervals_; ///< the runs of the strips, strip after strip
+    std::vector<std::uint32_t> met_; ///< class of each run of the current box
+    std::vector<std::uint32_t> strip_of_; ///< by class, for the current box
 };
 
 } // namespace sdp::detail

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the neuron and block policies share: drawing balanced holder sets, and joining separate parts.
+/// @brief Balanced holder sets for the neuron and block policies: draws them, and connects separate components.
 ///
-/// Holder sets are never drawn independently: with few units some would be held by nobody and some workers would hold
-/// most. Every unit gets exactly k holders, least loaded first, and chance decides only between equals.
+/// Holder sets are never drawn independently: with few units, some unit would have no holder and some workers would hold most
+/// units. Every unit has exactly k holders, the least loaded workers, and randomness decides only between equals.
 
 #include <sdp/partition/detail/portable_random.hpp>
 #include <sdp/partition/rank_set.hpp>
@@ -19,12 +19,12 @@
 
 namespace sdp::detail {
 
-/// A unit while its holders are being chosen.
+/// A unit while its holders are chosen.
 struct design_unit {
     double cost = 1;
-    std::size_t kind = 0; ///< units of one kind (one neuron group, say) are exchanged first when parts must be joined
+    std::size_t kind = 0; ///< units of one kind (one neuron group, say) are exchanged first when components are joined
     std::vector<int> holders; ///< ascending
-    const std::vector<int>* candidates = nullptr; ///< who may hold it, ascending; nobody else
+    const std::vector<int>* candidates = nullptr; ///< the only ranks that may hold it, ascending
 
     void replace(int before, int after)
     {
@@ -35,14 +35,14 @@ struct design_unit {
     [[nodiscard]] bool may_be_held_by(int rank) const { return std::binary_search(candidates->begin(), candidates->end(), rank); }
 };
 
-/// The k candidates that come first by `before`, chance deciding between equals.
+/// The first k candidates in the order `before`; randomness decides between equals.
 template <class Before>
 [[nodiscard]] std::vector<int> choose_first(const std::vector<int>& candidates, int k, portable_random& random, Before before)
 {
     auto order = candidates;
     random.shuffle(order);
     if (static_cast<std::size_t>(k) < order.size()) {
-        // The first k of a stable sort, in linear time: equals in the order of the shuffle.
+        // Selects the first k of a stable sort in linear time: equals keep the order of the shuffle.
         struct place {
             int candidate;
             std::size_t at;
@@ -62,7 +62,7 @@ template <class Before>
     return order;
 }
 
-/// Workers and units as one bipartite graph, split into its connected parts.
+/// The bipartite graph of workers and units, and its connected components.
 class design_graph {
 public:
     design_graph(const std::vector<design_unit>& units, int world)
@@ -83,7 +83,7 @@ public:
     };
 
     [[nodiscard]] std::size_t parts() const noexcept { return parts_; }
-    /// Holdings that can be taken away without separating anything.
+    /// Edges (unit, holder) that can be removed without disconnecting the graph.
     [[nodiscard]] const std::vector<edge>& spare() const noexcept { return spare_; }
     [[nodiscard]] std::size_t part_of_rank(int rank) { return root(static_cast<std::size_t>(rank)); }
     [[nodiscard]] std::size_t part_of_unit(std::size_t unit) { return root(world_ + unit); }
@@ -112,18 +112,18 @@ private:
     std::size_t parts_ = 0;
 };
 
-/// Whether workers 0 … world−1 are connected through the units they hold.
+/// True if workers 0 … world−1 are connected through the units they hold.
 [[nodiscard]] inline bool connected(const std::vector<design_unit>& units, int world)
 {
     return design_graph(units, world).parts() == 1;
 }
 
-/// Joins separate parts by exchanging holders, changing no unit's number of holders.
+/// Joins the components of the graph by exchanging holders. The number of holders of a unit does not change.
 ///
-/// A spare holding (a, x) of one part and any holding (b, y) of another are exchanged to (a, y) and (b, x): the first
-/// part stays whole without its spare edge, and y's and b's sides of the second both become joined to it. Spare holdings
-/// run out only when there are too few holdings to connect everything, U(k−1) < N−1, so this succeeds whenever that is
-/// possible and the candidates allow it. Exchanges between units of one kind and similar cost come first.
+/// A spare edge (a, x) of one component and any edge (b, y) of another become (a, y) and (b, x). The first component remains
+/// connected without its spare edge, and both sides of the second, y's and b's, are then connected to it. Spare edges run out
+/// only if the holdings are too few to connect everything, U(k−1) < N−1, so the exchange succeeds whenever this is possible and
+/// the candidates allow it. It prefers units of one kind and similar cost.
 inline void connect(std::vector<design_unit>& units, int world)
 {
     for (;;) {
@@ -136,10 +136,10 @@ inline void connect(std::vector<design_unit>& units, int world)
         constexpr double never = std::numeric_limits<double>::infinity();
         struct exchange {
             design_graph::edge take {none, -1};
-            design_graph::edge give {none, -1}; // no unit: the rank holds nothing at all
+            design_graph::edge give {none, -1}; // no unit: the rank holds nothing
             double price = never;
         } best;
-        // Any pair joins two parts; looking at a sample keeps huge models quick and still finds units of equal cost.
+        // Any pair joins two components. A sample keeps huge models fast and still finds units of equal cost.
         constexpr std::size_t sample = 256;
         const auto& spare = graph.spare();
         const std::size_t step = spare.size() / sample + 1;

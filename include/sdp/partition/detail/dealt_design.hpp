@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Holder sets with few peers, and the sequence in which units are dealt to them: the designs `cells` and `cyclic`.
+/// @brief The bounded designs `cells` and `cyclic`: holder sets with few peers, and the sequence that deals units to them.
 
 #include <sdp/partition/detail/portable_random.hpp>
 #include <sdp/partition/rank_set.hpp>
@@ -16,14 +16,14 @@
 
 namespace sdp::detail {
 
-/// Holder sets, and the sequence in which units are dealt to them, round and round.
+/// Holder sets, and the cyclic sequence in which units are dealt to them.
 struct deal_order {
     std::vector<rank_set> sets;
     std::vector<std::uint32_t> sequence; ///< index into `sets`
-    std::vector<std::size_t> rounds; ///< places where a round begins, in which nobody has two turns; one more at the end
+    std::vector<std::size_t> rounds; ///< positions where a round begins, and the end; a worker has one turn at most in a round
 };
 
-/// Makes deal orders of the design `cells` over given workers.
+/// Makes deal orders of the design `cells` over the given workers.
 class cell_design {
 public:
     cell_design(const std::vector<int>& workers, int k, int divisions)
@@ -36,7 +36,7 @@ public:
     {
     }
 
-    /// The deal order for that many units in all: these decide which cells have to connect the workers.
+    /// Makes the deal order for `units` units in all, whose number decides which cells have to connect the workers.
     [[nodiscard]] deal_order make(std::uint64_t units, portable_random& random)
     {
         draw(random);
@@ -49,8 +49,8 @@ public:
     }
 
 private:
-    /// Orders the workers once per division: consecutive ones form a cell, and the last `ring_` a ring. Nobody is in a
-    /// second ring as long as somebody is in none.
+    /// Permutes the workers once per division: consecutive workers form a cell, and the last `ring_` form a ring. No worker is in
+    /// a second ring as long as some worker is in none.
     void draw(portable_random& random)
     {
         std::vector<std::uint32_t> order(n_);
@@ -72,8 +72,8 @@ private:
         }
     }
 
-    /// A ring of s workers gets s/k turns for every turn of a cell, and goes on where it was: its holders are always the
-    /// next k, so that they are as even among themselves as with the others.
+    /// A ring of s workers has s/k turns for every turn of a cell, and continues in the next round: its holders are always the
+    /// next k workers, so their loads are as even as those of the other workers.
     void add_sequence(deal_order& out) const
     {
         const std::size_t common = std::gcd(n_, k_), windows = ring_ / common;
@@ -109,16 +109,16 @@ private:
         }
     }
 
-    /// Joins separate parts by exchanging two workers of one division, so that cells stay cells.
+    /// Joins the components of the workers by exchanging two workers of one division, which preserves the cells.
     ///
-    /// A place in a cell is spare if its worker is connected to that cell in another way too. Exchanging the worker of a
-    /// spare place with anyone of another part joins the two parts, and all other spare places stay spare. They run out
-    /// only where the cells that are dealt to are too few to connect everything, U(k−1) < N−1.
+    /// A position in a cell is spare if its worker is connected to that cell in another way as well. Exchanging the worker of a
+    /// spare position with any worker of another component joins the two, and all other spare positions remain spare. They run
+    /// out only if the dealt cells are too few to connect everything, U(k−1) < N−1.
     void connect(const deal_order& order, std::uint64_t units, portable_random& random)
     {
         const std::size_t common = std::gcd(n_, k_), windows = ring_ / common, cells = full_ + 1;
-        // Places that hold something, by division and cell; the ring is one cell, of which one turn fills the first k
-        // places and two fill all.
+        // Counts the occupied positions, by division and cell. The ring counts as one cell: its first turn fills the first k
+        // positions and its second fills all.
         std::vector<std::size_t> used(divisions_ * cells, 0);
         const std::size_t dealt = static_cast<std::size_t>(std::min<std::uint64_t>(units, order.sequence.size()));
         for (std::size_t i = 0; i < dealt; ++i) {
@@ -148,7 +148,7 @@ private:
                         parent[a] = static_cast<std::uint32_t>(b);
                 }
 
-        // Parts by their first worker, those with spare places first.
+        // Lists the components by their first worker, those with spare positions first.
         std::vector<std::vector<place>> spares_of(parent.size());
         for (const auto& s : spare)
             spares_of[root(order_[s.division][s.at])].push_back(s);
@@ -183,21 +183,22 @@ private:
     const std::vector<int>& workers_;
     std::size_t n_;
     std::size_t k_;
-    std::size_t full_; ///< cells that are no ring
+    std::size_t full_; ///< cells of exactly k workers
     std::size_t ring_; ///< workers in the ring; 0 if k divides N
     std::size_t divisions_;
     std::vector<std::vector<std::uint32_t>> order_; ///< by division: positions in `workers_`
 };
 
-/// The deal order of the design `cyclic` for that many units in all.
+/// Makes the deal order of the design `cyclic` for `units` units in all.
 [[nodiscard]] inline deal_order cyclic_order(const std::vector<int>& workers, int holders, std::uint64_t units)
 {
     const std::size_t n = workers.size(), k = static_cast<std::size_t>(holders), common = std::gcd(n, k);
     std::vector<std::size_t> starts;
-    const bool apart = k > 1 && k < n && common == k; // stretches end to end would never overlap
+    const bool apart = k > 1 && k < n && common == k; // adjacent disjoint windows would never overlap
     const std::size_t all = apart ? 2 * n / k : n / common;
     if (units < all) {
-        // Even distances, which overlap if any arrangement can connect the workers; one after another about k apart.
+        // Spaces the windows evenly, which overlaps them if any arrangement can connect the workers; consecutive windows start
+        // about k apart.
         const auto few = static_cast<std::size_t>(units);
         std::size_t step = std::max<std::size_t>(1, (k * few + n / 2) / n);
         while (std::gcd(step, few) != 1)
@@ -221,8 +222,8 @@ private:
     return out;
 }
 
-/// For units of different cost, the set of each: the heaviest go first, and in every pass the heavier of its units to
-/// the less loaded sets. Loads then differ by little more than the heaviest unit.
+/// Assigns each unit of different cost to a set: deals the heaviest units first, and in every pass gives the heavier units to the
+/// less loaded sets. Loads then differ by little more than the heaviest unit.
 [[nodiscard]] inline std::vector<std::uint32_t> deal_by_cost(const deal_order& l, const std::vector<double>& costs, int world)
 {
     std::vector<std::size_t> order(costs.size());

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Tables for planning: distinct values under small numbers, and numbers under pairs of numbers.
+/// @brief Hash tables for planning: distinct values under small numbers, and numbers under pairs of numbers.
 ///
-/// Both are flat, because planning looks things up millions of times and a node per entry is a cache miss per look-up.
-/// Numbers count in the order in which values came, never in the order of a table, so all ranks get the same.
+/// Both tables are flat, because planning does millions of look-ups and one node per entry costs a cache miss per look-up. Values
+/// are numbered in order of insertion, never in the order of the hash table, so all ranks get the same numbers.
 
 #include <algorithm>
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 namespace sdp::detail {
 
-/// Spreads the bits of a number over all 64, by the finaliser of MurmurHash3.
+/// Mixes a number into 64 well-distributed bits, with the finaliser of MurmurHash3.
 [[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept
 {
     x = (x ^ (x >> 33)) * 0xff51afd7ed558ccd;
@@ -23,10 +23,10 @@ namespace sdp::detail {
     return x ^ (x >> 33);
 }
 
-/// Distinct values under numbers 0, 1, …. `T` has `hash()` and `==`.
+/// Numbers distinct values 0, 1, …. `T` has `hash()` and `==`.
 template <class T> class number_table {
 public:
-    /// The number of a value, which is new if the value is.
+    /// The number of a value; a new value gets a new number.
     std::uint32_t add(const T& value)
     {
         if (2 * values_.size() >= slots_.size())
@@ -75,13 +75,13 @@ private:
 
     std::vector<T> values_;
     std::vector<std::uint64_t> hashes_; ///< by number
-    std::vector<std::uint32_t> slots_; ///< number + 1; 0 is free. As many as a power of two
+    std::vector<std::uint32_t> slots_; ///< number + 1; 0 marks a free slot. Their count is a power of two
 };
 
-/// A number for each unordered pair of different numbers.
+/// Stores a number for each unordered pair of different numbers.
 class pair_table {
 public:
-    /// Where the pair's number is kept, and whether the pair is new. Valid until the next call.
+    /// A pointer to the pair's number, and true if the pair is new. The pointer is valid until the next call.
     std::pair<std::uint32_t*, bool> emplace(std::uint32_t a, std::uint32_t b)
     {
         if (2 * used_ >= entries_.size())
@@ -96,7 +96,7 @@ public:
 
 private:
     struct entry {
-        std::uint64_t key = 0; ///< 0 is free: no pair of different numbers has it
+        std::uint64_t key = 0; ///< 0 marks a free entry: no pair of different numbers has this key
         std::uint32_t value = 0;
     };
 
@@ -118,7 +118,7 @@ private:
                 entries_[position(e.key)] = e;
     }
 
-    std::vector<entry> entries_; ///< as many as a power of two
+    std::vector<entry> entries_; ///< their count is a power of two
     std::size_t used_ = 0;
 };
 

@@ -11,7 +11,8 @@
 
 namespace sdp::detail {
 
-/// The standard fixes the engine's output; its distributions and std::shuffle differ between libraries, so not those.
+/// The standard fixes the output of the engine. Its distributions and std::shuffle differ between libraries, so they are not
+/// used.
 class portable_random {
 public:
     explicit portable_random(std::uint64_t seed)
@@ -23,7 +24,7 @@ public:
     [[nodiscard]] std::uint64_t below(std::uint64_t bound)
     {
         std::uint64_t value = engine_();
-        if (value > std::mt19937_64::max() - bound) { // else it is fair whatever the bound, and one division less
+        if (value > std::mt19937_64::max() - bound) { // smaller values are unbiased at any bound and save a division
             const std::uint64_t unfair = (std::mt19937_64::max() % bound + 1) % bound;
             while (value > std::mt19937_64::max() - unfair)
                 value = engine_();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Eigenvalues of the matrices that connectivity is read from.
+/// @brief Eigenvalues of the matrices that describe connectivity.
 
 #include <algorithm>
 #include <cmath>
@@ -54,12 +54,12 @@ namespace sdp::detail {
     double low = diagonal[0], high = diagonal[0];
     for (std::size_t i = 0; i < diagonal.size(); ++i) {
         const double radius = (i > 0 ? std::abs(beside[i - 1]) : 0) + (i + 1 < diagonal.size() ? std::abs(beside[i]) : 0);
-        low = std::max(low, diagonal[i]); // no eigenvalue is the largest below a diagonal entry
+        low = std::max(low, diagonal[i]); // the largest eigenvalue is no smaller than any diagonal entry
         high = std::max(high, diagonal[i] + radius);
     }
     for (int step = 0; step < 80 && high - low > 1e-16 * std::abs(high); ++step) {
         const double middle = low + (high - low) / 2;
-        bool above = false; // some eigenvalue is
+        bool above = false; // some eigenvalue is above the middle
         double pivot = 1;
         for (std::size_t i = 0; i < diagonal.size() && !above; ++i) {
             const double before = i == 0 ? 0 : beside[i - 1] * beside[i - 1] / pivot;

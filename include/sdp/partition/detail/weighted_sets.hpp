@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Holder sets, and how much each holds: all that balance and connectivity depend on.
+/// @brief Holder sets with their weights: balance and connectivity depend on nothing else.
 
 #include <sdp/partition/assignment.hpp>
 
@@ -12,17 +12,17 @@
 
 namespace sdp::detail {
 
-/// The holder sets of what a policy assigned, and how much each holds: all that balance and connectivity depend on.
+/// The holder sets of all units that a policy assigned, and the weight of each.
 struct weighted_sets {
     std::vector<const rank_set*> sets;
     std::vector<double> weights;
 };
 
-/// `of_units(group, unit)` and `of_block(block)` are what is summed for each set.
+/// `of_units(group, unit)` and `of_block(block)` return the weights that are summed for each set.
 template <class Units, class Block> [[nodiscard]] weighted_sets weigh(const assignment& a, Units of_units, Block of_block)
 {
     std::vector<double> by_number(a.holder_set_count(), 0.0);
-    std::vector<std::uint32_t> order; // as they are met, so that sums do not depend on numbers
+    std::vector<std::uint32_t> order; // in order of first use, so that sums do not depend on the numbers of the sets
     const auto add = [&](std::uint32_t number, double weight) {
         if (by_number[number] == 0)
             order.push_back(number);
@@ -43,14 +43,14 @@ template <class Units, class Block> [[nodiscard]] weighted_sets weigh(const assi
     return out;
 }
 
-/// Holder sets of the partitioned units, by how many units have each.
+/// Weighs the holder set of each partitioned unit by the number of its units.
 [[nodiscard]] inline weighted_sets count_units(const assignment& a)
 {
     return weigh(
         a, [](group_id, const assignment::unit& u) { return static_cast<double>(u.count); }, [](block_id) { return 1.0; });
 }
 
-/// For each worker the sum of the weights of its sets. Linear in intervals and workers.
+/// Sums for each worker the weights of its sets. Linear in intervals and workers.
 [[nodiscard]] inline std::vector<double> spread(const weighted_sets& w, std::size_t world)
 {
     std::vector<double> out(world + 1, 0.0);
