@@ -102,7 +102,9 @@ def placed(rows, links, width_of):
     middle = max(x[n] + width_of(n) / 2 for n in x) / 2
     for _ in range(60):
         for row in [*rows, *reversed(rows)]:
-            wish = {n: (1 - TO_THE_MIDDLE) * sum(x[m] for m in linked[n]) / len(linked[n]) + TO_THE_MIDDLE * middle for n in row}
+            # A room without links stays where it is.
+            near = {n: sum(x[m] for m in linked[n]) / len(linked[n]) if linked[n] else x[n] for n in row}
+            wish = {n: (1 - TO_THE_MIDDLE) * near[n] + TO_THE_MIDDLE * middle for n in row}
             # Neighbours that would overlap are pushed apart from the left and from the right; the mean of both stays in the middle.
             left, right = {}, {}
             for i, n in enumerate(row):
