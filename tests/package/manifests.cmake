@@ -39,7 +39,7 @@ foreach(manifest IN ITEMS vcpkg.json cmake/vcpkg/ports/sdp/vcpkg.json)
     string(JSON feature MEMBER "${text}" features ${i})
     string(JSON words GET "${text}" features ${feature} description)
     string(JSON list GET "${text}" features ${feature} dependencies)
-    if(NOT feature STREQUAL "tests") # which a port has not
+    if(NOT feature MATCHES "^(tests|benchmarks)$") # which a port has not
       string(REGEX REPLACE "[ \n]" "" list "${list}")
       list(APPEND needs "${feature}:${list}")
     endif()
