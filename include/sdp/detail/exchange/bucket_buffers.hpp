@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The buckets of a plan, the buffers that they share, and where in those or in the host's tensors messages lie.
+/// @brief The buckets of a plan, the buffers that they share, and the addresses of their messages.
 
 #include <sdp/detail/elements/packing.hpp>
 #include <sdp/detail/exchange/bound_tensors.hpp>
@@ -16,7 +16,7 @@
 
 namespace sdp::detail {
 
-/// How those who work on the buckets get at elements.
+/// Says how an engine reaches elements.
 struct buffer_rules {
     bool in_tensors = false; ///< owners work in the trainers' tensors where runs are long
     bool pack_own = true; ///< where runs are short, elements are packed also for their owner
@@ -42,9 +42,7 @@ public:
         sizes_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
         for (std::size_t b = 0; b < buckets_.size(); ++b) {
             const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
-            lay_out(buckets_[b], plan_, peers_,
-                {routes_, interleaved_, rules.in_tensors, options.shared_gradients && plain, values_to_trainers(),
-                    wire_size_of(b)});
+            lay_out(buckets_[b], plan_, peers_, placement(), {options.shared_gradients && plain, wire_size_of(b)});
             for (const auto& s : buckets_[b].peers)
                 for (const auto& stretch : {s.sent_from, s.returned_from})
                     if (stretch)
@@ -84,6 +82,14 @@ public:
     {
         return std::accumulate(sizes_.begin(), sizes_.end(), std::size_t {0});
     }
+
+    /// The facts from which `piece_places` finds the place of every piece.
+    [[nodiscard]] placement_rules placement() const noexcept
+    {
+        return {routes_, interleaved_, exposed_in_place_, values_to_trainers()};
+    }
+    /// A walker over the pieces of the buckets.
+    [[nodiscard]] piece_places places() const { return {plan_, peers_, placement()}; }
 
     /// Whether elements of a parameter are packed, also for this worker's own use.
     [[nodiscard]] bool is_interleaved(std::size_t parameter) const { return interleaved_[parameter]; }

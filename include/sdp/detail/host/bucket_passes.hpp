@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What is done to the gradients of a bucket: packed, summed, unpacked; by whichever ways its classes go.
+/// @brief Passes over the elements of a bucket: pack, sum, unpack; the same for all routes.
 ///
-/// Knows what lies where, but no communicator, and not when what is done: that is the engine's. After the first step it allocates
+/// Knows every place, but no communicator and no order of events, which are the engine's. After the first step it allocates
 /// nothing.
 
 #include <sdp/detail/exchange/bucket_buffers.hpp>
@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <span>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -24,14 +23,14 @@ public:
         : store_(&store)
         , plan_(&store.plan())
         , weights_(store.plan(), store.options().normalizer)
-        , cursors_(store.peers().ranks.size())
+        , walker_(store.places())
         , packer_(most_pieces(store.plan()))
         , places_(most_pieces(store.plan()))
     {
         std::size_t most = 0;
         for (const auto& c : plan_->classes)
             most = std::max(most, c.trainers.size());
-        std::apply([&](auto&... each) { (each.prepare(cursors_.size(), most), ...); }, spaces_);
+        std::apply([&](auto&... each) { (each.prepare(store.peers().ranks.size(), most), ...); }, spaces_);
     }
 
     /// Where this worker's part in the memory route is described; before the first step, and not at all if it has none.
@@ -65,10 +64,6 @@ private:
         return out;
     }
 
-    /// How many elements of each section of a peer's have been gone through.
-    struct cursor {
-        std::size_t to_owner = 0, from_trainer = 0, swap_out = 0, swap_in = 0, exposed = 0;
-    };
     /// What a sum needs, by element types; kept so that a step allocates nothing.
     template <class T, class W> struct workspace {
         std::vector<side<T, W>> sides;
@@ -84,61 +79,31 @@ private:
         }
     };
 
-    template <class T> [[nodiscard]] T* elements(std::size_t b, std::size_t offset) noexcept
+    /// Fills `places_` with the address that each piece of a parameter is packed to, or null; the walker goes on from there.
+    template <class W> void find_places(std::size_t p, W* buffer, W* exposed)
     {
-        return reinterpret_cast<T*>(store_->at(b, offset)); // bytes from operator new, aligned to a cache line's multiple of T
-    }
-    [[nodiscard]] std::uint32_t other_trainer(const overlap_piece& piece) const noexcept
-    {
-        return store_->peers().classes[piece.sharing_class].trainers[plan_->class_of(piece).position == 0 ? 1 : 0];
-    }
-
-    /// Fills `places_` with where each piece of a parameter is packed, or null, going on from `cursors_`.
-    template <class W> void find_places(std::size_t b, std::size_t p, std::size_t& kept, std::size_t& native)
-    {
-        const auto& bucket = store_->buckets()[b];
         std::size_t i = 0;
         for (const auto& piece : plan_->of(p)) {
-            const auto route = store_->routes()[piece.sharing_class];
-            const auto owner = store_->peers().classes[piece.sharing_class].trainers[piece.owner];
-            const auto size = static_cast<std::size_t>(plan_->size_of(piece));
-            W* place = nullptr;
-            if (route == route_kind::swap) {
-                const auto peer = other_trainer(piece);
-                const auto& share = bucket.peers[peer];
-                if (!share.sent_from)
-                    place = elements<W>(b, share.send_at) + share.to_owner
-                        + std::exchange(cursors_[peer].swap_out, cursors_[peer].swap_out + size);
-            } else if (route == route_kind::native) {
-                place = elements<W>(b, bucket.native_at) + std::exchange(native, native + size);
-            } else if (route == route_kind::two_sided || route == route_kind::memory) {
-                if (owner == peer_table::self) {
-                    if (store_->is_interleaved(p))
-                        place = elements<W>(b, bucket.kept_at) + std::exchange(kept, kept + size);
-                } else if (route == route_kind::memory) {
-                    if (!store_->is_exposed_in_place(p))
-                        place = reinterpret_cast<W*>(layout_->section(b, bucket.peers[owner]))
-                            + std::exchange(cursors_[owner].exposed, cursors_[owner].exposed + size);
-                } else if (!bucket.peers[owner].sent_from) {
-                    place = elements<W>(b, bucket.peers[owner].send_at)
-                        + std::exchange(cursors_[owner].to_owner, cursors_[owner].to_owner + size);
-                }
-            }
-            places_[i++] = place;
+            const auto own = walker_.own(p, piece);
+            places_[i++] = own.section == piece_section::none ? nullptr
+                : own.section == piece_section::exposed       ? exposed + own.offset
+                                                              : buffer + own.offset;
         }
     }
 
-    /// Calls `f(parameter)` for what this worker trains of a bucket, with the places of its pieces found.
+    /// Calls `f(parameter)` for each parameter of a bucket that this worker trains, with the places of its pieces found.
     template <class W, class F> void for_each_trained(std::size_t b, F f)
     {
-        std::fill(cursors_.begin(), cursors_.end(), cursor {});
-        std::size_t kept = 0, native = 0;
+        walker_.begin_gradients(store_->buckets()[b], store_->wire_size_of(b));
+        W* const exposed = layout_ != nullptr ? reinterpret_cast<W*>(layout_->exposed(b)) : nullptr;
         for (const auto p : store_->buckets()[b].parameters)
             if (store_->tensors().gradients()[p].data != nullptr) { // else nothing of it is trained here
-                find_places<W>(b, p, kept, native);
+                find_places(p, elements<W>(b), exposed);
                 f(p);
             }
     }
+    /// The buffer of a bucket; all sections start at a multiple of a cache line.
+    template <class W> [[nodiscard]] W* elements(std::size_t b) noexcept { return reinterpret_cast<W*>(store_->at(b, 0)); }
 
     template <class T, class W> void pack(std::size_t b)
     {
@@ -245,11 +210,8 @@ private:
                     w.sections[peer] = source.packed += size;
             } else {
                 const auto& share = store_->buckets()[b].peers[peer];
-                auto& done = cursors_[peer];
                 s.written = route == route_kind::two_sided && !store_->values_to_trainers() && !share.returned_from;
-                s.packed = elements<W>(b, share.receive_at)
-                    + (route == route_kind::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
-                                                 : std::exchange(done.from_trainer, done.from_trainer + size));
+                s.packed = elements<W>(b) + walker_.received(piece, peer);
             }
         }
         w.reduce(w.sides, size, weights_.weighted(), static_cast<T>(weights_.divisor(piece.sharing_class)));
@@ -260,7 +222,7 @@ private:
     segment_layout* layout_ = nullptr;
     step_weights weights_;
     // Kept between calls so that a step allocates nothing.
-    std::vector<cursor> cursors_;
+    piece_places walker_;
     packer packer_;
     std::vector<void*> places_; ///< by piece of the parameter at hand
     std::tuple<workspace<float, float>, workspace<float, bf16_bits>, workspace<float, f16_bits>, workspace<double, double>>

@@ -8,21 +8,17 @@
 #include <sdp/detail/exchange/message_round.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
-#include <algorithm>
 #include <span>
 #include <vector>
 
 namespace sdp::detail {
 
-/// Copies the values of a bucket to where they are sent from, and what has come in to the tensors.
+/// Copies the values of a bucket from the tensors to the buffer, and received values back to the tensors.
 class value_packer {
 public:
-    /// @param to_trainers whether values go to those who train too
-    value_packer(const overlap_plan& plan, const peer_table& peers, bool to_trainers)
-        : plan_(&plan)
-        , peers_(&peers)
-        , to_trainers_(to_trainers)
-        , done_(peers.ranks.size())
+    explicit value_packer(const bucket_buffers& store)
+        : plan_(&store.plan())
+        , walker_(store.places())
     {
     }
 
@@ -39,45 +35,32 @@ public:
 private:
     template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
     {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
+        walker_.begin_values(b);
         for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto& m = peers_->classes[piece.sharing_class];
-                if (m.trainers[piece.owner] != peer_table::self || values[p].empty())
-                    continue;
-                const local_tensor<T> own(values[p][piece.slab]);
-                const auto send = [&](std::uint32_t peer) {
-                    if (peer == peer_table::self)
-                        return;
-                    own.gather(*plan_, piece, reinterpret_cast<T*>(buffer + b.peers[peer].values_out_at) + done_[peer]);
-                    done_[peer] += plan_->size_of(piece);
-                };
-                for (const auto peer : m.readers)
-                    send(peer);
-                if (to_trainers_)
-                    for (const auto peer : m.trainers)
-                        send(peer);
-            }
+            for (const auto& piece : plan_->of(p))
+                if (walker_.owner_of(piece) == peer_table::self && !values[p].empty()) {
+                    const local_tensor<T> own(values[p][piece.slab]);
+                    walker_.values(
+                        piece,
+                        [&](std::uint32_t, std::size_t at) { own.gather(*plan_, piece, reinterpret_cast<T*>(buffer) + at); },
+                        [](std::uint32_t, std::size_t) {});
+                }
     }
 
     template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
     {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
+        walker_.begin_values(b);
         for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto owner = peers_->classes[piece.sharing_class].trainers[piece.owner];
-                if (owner == peer_table::self || (plan_->class_of(piece).position >= 0 && !to_trainers_))
-                    continue;
-                local_tensor<T>(values[p][piece.slab])
-                    .scatter(*plan_, piece, reinterpret_cast<const T*>(buffer + b.peers[owner].values_in_at) + done_[owner]);
-                done_[owner] += plan_->size_of(piece);
-            }
+            for (const auto& piece : plan_->of(p))
+                walker_.values(
+                    piece, [](std::uint32_t, std::size_t) {},
+                    [&](std::uint32_t, std::size_t at) {
+                        local_tensor<T>(values[p][piece.slab]).scatter(*plan_, piece, reinterpret_cast<const T*>(buffer) + at);
+                    });
     }
 
     const overlap_plan* plan_;
-    const peer_table* peers_;
-    bool to_trainers_;
-    std::vector<std::size_t> done_; ///< by peer: elements; kept so that a step allocates nothing
+    piece_places walker_; ///< kept so that a step allocates nothing
 };
 
 /// Sends the owners' values to those who store without training, and under owner update to the trainers too. A bucket at a time,
@@ -88,7 +71,7 @@ public:
         : store_(&store)
         , round_(&round)
         , wait_(wait)
-        , packer_(store.plan(), store.peers(), store.values_to_trainers())
+        , packer_(store)
     {
     }
 
