@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The memory route: owners sum where the trainers' gradients lie, and leave the mean there.
+/// @brief Waits of the memory route: each worker counts the buckets it exposed and reduced, and waits for its peers' counts.
 ///
 /// Where addresses mean the same to all, or gradients lie in the segment, owners work in the tensors themselves, with their
-/// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack. This is who
-/// waits for whom; what lies where is `segment_layout`'s.
+/// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack.
+/// `segment_layout` knows every place.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/detail/host/segment_layout.hpp>

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Gradients in messages: to their owners, and the means back; or, where two swap them, once.
+/// @brief Route of messages: gradients travel to their owners and means back; two trainers swap gradients once.
 
-#include <sdp/detail/exchange/message_round.hpp>
-#include <sdp/detail/host/bucket_passes.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
 #include <vector>
 
 namespace sdp::detail {
 
-template <communicator C> class message_route {
+template <communicator C> class message_route : public absent_route {
 public:
-    message_route(bucket_buffers& store, bucket_passes& passes, message_round<C>& round, const bucket_wait& wait)
-        : store_(&store)
-        , passes_(&passes)
-        , round_(&round)
-        , wait_(wait)
-        , states_(store.buckets().size())
+    explicit message_route(const route_parts<C>& parts)
+        : store_(&parts.store)
+        , passes_(&parts.passes)
+        , round_(&parts.round)
+        , wait_(parts.wait)
+        , states_(parts.store.buckets().size())
     {
     }
 
@@ -36,14 +34,16 @@ public:
         states_[b].pending = round_->start(b, round_kind::gradients);
     }
 
-    void push(std::size_t b)
+    void progress(std::size_t first, std::size_t last)
     {
-        auto& s = states_[b];
-        if constexpr (!ordered_exchange<C>)
-            if (s.at == phase::reducing && s.pending.test())
-                sum(b);
-        if (s.at == phase::publishing && s.pending.test())
-            s.at = phase::idle;
+        for (std::size_t b = first; b < last; ++b) {
+            auto& s = states_[b];
+            if constexpr (!ordered_exchange<C>)
+                if (s.at == phase::reducing && s.pending.test())
+                    sum(b);
+            if (s.at == phase::publishing && s.pending.test())
+                s.at = phase::idle;
+        }
     }
 
     void reduce(std::size_t b)
