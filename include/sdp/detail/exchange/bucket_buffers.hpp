@@ -111,8 +111,15 @@ public:
         return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
     }
 
-    /// Counts what a bucket's gradients are, going through memory: as many bytes cross between two workers as in messages, and
-    /// they are counted alike.
+    /// Counts the elements of a bucket that the transport's own all-reduce sums, by the formula of a ring, rounded down.
+    void count_native(std::size_t b, traffic& sent) const noexcept
+    {
+        const auto world = static_cast<std::size_t>(plan_.world);
+        sent.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type) * (world - 1) / world;
+    }
+
+    /// Counts the gradients of a bucket on the memory route: as many bytes cross between two workers as in messages, and they are
+    /// counted alike.
     void count_in_memory(std::size_t b, traffic& sent) const noexcept
     {
         for (const auto& s : buckets_[b].peers) {

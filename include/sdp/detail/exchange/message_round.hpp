@@ -6,14 +6,14 @@
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/root_collectives.hpp>
 #include <sdp/comm/stream.hpp>
-#include <sdp/detail/exchange/bucket_layout.hpp>
+#include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/traffic.hpp>
 
 #include <vector>
 
 namespace sdp::detail {
 
-/// Which of a bucket's rounds of messages; together with the bucket's number a tag.
+/// Names one of a bucket's rounds of messages; with the bucket's number it makes the tag.
 enum class round_kind : std::uint8_t { gradients, means, values };
 
 template <communicator C> class message_round {
@@ -28,16 +28,35 @@ public:
         incoming_.reserve(peers.ranks.size());
     }
 
-    /// What goes to a peer and what comes from it; zero bytes are no message.
-    void add(std::size_t peer, const void* out, std::size_t out_bytes, void* in, std::size_t in_bytes)
+    /// Adds the gradients of a bucket: those that peers sum or swap go out, those that this worker sums or swaps come in.
+    void add_gradients(bucket_buffers& store, std::size_t b)
     {
-        if (out_bytes > 0)
-            outgoing_.push_back({peers_->ranks[peer], out, out_bytes});
-        if (in_bytes > 0)
-            incoming_.push_back({peers_->ranks[peer], in, in_bytes});
+        const std::size_t element = store.wire_size_of(b);
+        const auto& peers = store.buckets()[b].peers;
+        for (std::size_t i = 0; i < peers.size(); ++i)
+            add(i, store.sent_from(b, i), (peers[i].to_owner + peers[i].swapped) * element, store.at(b, peers[i].receive_at),
+                (peers[i].from_trainer + peers[i].swapped) * element);
+    }
+    /// Adds the means of a bucket, which return from where gradients were received to where they were sent from.
+    void add_means(bucket_buffers& store, std::size_t b)
+    {
+        const std::size_t element = store.wire_size_of(b);
+        const auto& peers = store.buckets()[b].peers;
+        for (std::size_t i = 0; i < peers.size(); ++i)
+            add(i, store.returned_from(b, i), peers[i].from_trainer * element, store.sent_from(b, i),
+                peers[i].to_owner * element);
+    }
+    /// Adds the fresh values of a bucket.
+    void add_values(bucket_buffers& store, std::size_t b)
+    {
+        const std::size_t element = size_of(store.buckets()[b].type);
+        for (std::size_t i = 0; i < store.buckets()[b].peers.size(); ++i) {
+            const auto& s = store.buckets()[b].peers[i];
+            add(i, store.at(b, s.values_out_at), s.values_out * element, store.at(b, s.values_in_at), s.values_in * element);
+        }
     }
 
-    /// Starts what was added.
+    /// Starts the messages that were added.
     [[nodiscard]] pending_of<C> start(std::size_t bucket, round_kind kind)
     {
         if (outgoing_.empty() && incoming_.empty())
@@ -50,7 +69,7 @@ public:
         return pending;
     }
 
-    /// The same behind what is on the communicator's stream.
+    /// Starts them behind everything on the communicator's stream.
     void start_on_stream(round_kind kind) requires stream_exchange<C>
     {
         if (outgoing_.empty() && incoming_.empty())
@@ -62,6 +81,15 @@ public:
     }
 
 private:
+    /// Zero bytes are no message.
+    void add(std::size_t peer, const void* out, std::size_t out_bytes, void* in, std::size_t in_bytes)
+    {
+        if (out_bytes > 0)
+            outgoing_.push_back({peers_->ranks[peer], out, out_bytes});
+        if (in_bytes > 0)
+            incoming_.push_back({peers_->ranks[peer], in, in_bytes});
+    }
+
     void count(round_kind kind) noexcept
     {
         auto& bytes = kind == round_kind::gradients ? sent_->reduce_bytes

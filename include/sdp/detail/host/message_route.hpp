@@ -25,11 +25,7 @@ public:
         if constexpr (ordered_exchange<C>)
             if (b > 0) // without tags, means must come at the same place everywhere
                 reduce(b - 1);
-        const std::size_t element = store_->wire_size_of(b);
-        const auto& peers = store_->buckets()[b].peers;
-        for (std::size_t i = 0; i < peers.size(); ++i)
-            round_->add(i, store_->sent_from(b, i), (peers[i].to_owner + peers[i].swapped) * element,
-                store_->at(b, peers[i].receive_at), (peers[i].from_trainer + peers[i].swapped) * element);
+        round_->add_gradients(*store_, b);
         states_[b].at = phase::reducing;
         states_[b].pending = round_->start(b, round_kind::gradients);
     }
@@ -76,11 +72,7 @@ private:
             states_[b].at = phase::idle;
             return;
         }
-        const std::size_t element = store_->wire_size_of(b);
-        const auto& peers = store_->buckets()[b].peers;
-        for (std::size_t i = 0; i < peers.size(); ++i)
-            round_->add(i, store_->returned_from(b, i), peers[i].from_trainer * element, store_->sent_from(b, i),
-                peers[i].to_owner * element);
+        round_->add_means(*store_, b);
         states_[b].at = phase::publishing;
         states_[b].pending = round_->start(b, round_kind::means);
     }

@@ -34,8 +34,7 @@ public:
             return;
         states_[b].pending = comm_->all_reduce(store_->at(b, bucket.native_at), bucket.native, bucket.type);
         states_[b].busy = true;
-        const auto world = static_cast<std::size_t>(store_->plan().world);
-        sent_->reduce_bytes += 2 * bucket.native * size_of(bucket.type) * (world - 1) / world; // as by the formula, rounded down
+        store_->count_native(b, *sent_);
     }
 
     void progress(std::size_t first, std::size_t last)

@@ -79,13 +79,8 @@ public:
     {
         for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
             const auto& bucket = store_->buckets()[b];
-            const std::size_t element = size_of(bucket.type);
             packer_.pack(bucket, store_->tensors().values(), store_->at(b, 0));
-            for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-                const auto& s = bucket.peers[i];
-                round_->add(i, store_->at(b, s.values_out_at), s.values_out * element, store_->at(b, s.values_in_at),
-                    s.values_in * element);
-            }
+            round_->add_values(*store_, b);
             auto pending = round_->start(b, round_kind::values);
             wait_(b, "fresh values", [&](auto limit) { pending.wait(limit); });
             packer_.unpack(bucket, store_->tensors().values(), store_->at(b, 0));

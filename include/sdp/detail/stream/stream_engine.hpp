@@ -108,30 +108,21 @@ public:
         aim_at_gradients(b);
         const auto type = bucket.type, wire = wire_type(type);
         run(tile_phase::pack, tiles.pack, type, wire);
-        const std::size_t element = store_.wire_size_of(b);
-        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-            const auto& s = bucket.peers[i];
-            round_.add(i, store_.sent_from(b, i), (s.to_owner + s.swapped) * element, store_.at(b, s.receive_at),
-                (s.from_trainer + s.swapped) * element);
-        }
+        round_.add_gradients(store_, b);
         round_.start_on_stream(round_kind::gradients);
         if constexpr (stream_all_reduce<C>)
             if (bucket.native > 0) {
                 run(tile_phase::pack_weighted, tiles.native, type, type);
                 comm_.all_reduce_on_stream(store_.at(b, bucket.native_at), bucket.native, type);
                 run(tile_phase::unpack_divided, tiles.native, type, type);
-                const auto world = static_cast<std::size_t>(store_.plan().world);
-                sent_.reduce_bytes += 2 * bucket.native * size_of(type) * (world - 1) / world; // as by the formula, rounded down
+                store_.count_native(b, sent_);
             }
         run(tile_phase::reduce, tiles.reduce, type, wire);
         if (weighted_ && own_weight_ == 0)
             run(tile_phase::reduce, tiles.alone, type, wire); // clears them
         if (store_.values_to_trainers())
             return;
-        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-            const auto& s = bucket.peers[i];
-            round_.add(i, store_.returned_from(b, i), s.from_trainer * element, store_.sent_from(b, i), s.to_owner * element);
-        }
+        round_.add_means(store_, b);
         round_.start_on_stream(round_kind::means);
         run(tile_phase::unpack, tiles.unpack, type, wire);
     }
@@ -162,13 +153,8 @@ public:
             const auto& bucket = store_.buckets()[b];
             const auto& tiles = program_.of(b);
             aim_at_values(b);
-            const std::size_t element = size_of(bucket.type);
             run(tile_phase::pack, tiles.pack_values, bucket.type, bucket.type);
-            for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-                const auto& s = bucket.peers[i];
-                round_.add(i, store_.at(b, s.values_out_at), s.values_out * element, store_.at(b, s.values_in_at),
-                    s.values_in * element);
-            }
+            round_.add_values(store_, b);
             round_.start_on_stream(round_kind::values);
             run(tile_phase::unpack, tiles.unpack_values, bucket.type, bucket.type);
         }
