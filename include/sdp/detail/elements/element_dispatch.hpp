@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief From an element type that is known when the program runs to the C++ type behind it.
+/// @brief Calls a function with the C++ type behind an element type that is known only when the program runs.
 
+#include <sdp/detail/elements/wire.hpp>
+#include <sdp/synchronizer_options.hpp>
 #include <sdp/tensor.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace sdp::detail {
 
-/// Calls `f` with a value of a C++ type that holds an element, for who only copies it.
+/// Calls `f` with a value of the C++ type that stores an element: for copies, which need no arithmetic.
 template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
 {
     switch (type) {
@@ -24,20 +27,31 @@ template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
     return f(float {});
 }
 
-/// Calls `f` with a value of the C++ type behind an element type.
+/// Calls `f` with a value of the C++ type behind an element type that can be summed.
 /// @throws sdp::error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_element_type(element_type type, F&& f)
 {
-    switch (type) {
-    case element_type::f32:
-        return f(float {});
-    case element_type::f64:
-        return f(double {});
-    case element_type::f16:
-    case element_type::bf16:
-        break;
-    }
-    fail("elements of type ", name_of(type), " are not exchanged; expected f32 or f64");
+    return with_storage_type(type, [&]<class T>(T value) -> decltype(f(float {})) {
+        if constexpr (std::is_floating_point_v<T>)
+            return f(value);
+        else
+            fail("elements of type ", name_of(type), " are not exchanged; expected f32 or f64");
+    });
+}
+
+/// Calls `f` with a value of the C++ type behind an element type, and one of the type that travels in its place.
+/// @throws sdp::error for a type that gradients cannot have yet
+template <class F> decltype(auto) with_types(element_type type, wire_format wire, F&& f)
+{
+    return with_element_type(type, [&]<class T>(T value) -> decltype(f(float {}, float {})) {
+        if constexpr (std::is_same_v<T, float>) {
+            if (wire == wire_format::bf16)
+                return f(value, bf16_bits {});
+            if (wire == wire_format::f16)
+                return f(value, f16_bits {});
+        }
+        return f(value, value);
+    });
 }
 
 } // namespace sdp::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What elements are while they travel: as they are, or rounded to a 16-bit type.
+/// @brief Format of elements while they travel: their own type, or rounded to a 16-bit type.
 ///
 /// Rounded once on the way to the sum, to nearest with ties to even, and the mean once on the way back; the sum itself is in the
 /// tensors' own type. Where nothing travels, as within a process, the same roundings are made, so that the route does not show
@@ -19,25 +19,6 @@ using tiles::bf16_bits, tiles::f16_bits, tiles::convert, tiles::rounded;
 [[nodiscard]] constexpr std::size_t wire_size(element_type type, wire_format wire) noexcept
 {
     return wire == wire_format::as_is || type != element_type::f32 ? size_of(type) : 2;
-}
-
-/// Calls `f` with a value of the C++ type behind an element type, and one of what travels.
-/// @throws sdp::error for a type that gradients cannot have yet
-template <class F> decltype(auto) with_types(element_type type, wire_format wire, F&& f)
-{
-    if (type == element_type::f64)
-        return f(double {}, double {});
-    if (type != element_type::f32)
-        fail("elements of type ", name_of(type), " are not exchanged; expected f32 or f64");
-    switch (wire) {
-    case wire_format::bf16:
-        return f(float {}, bf16_bits {});
-    case wire_format::f16:
-        return f(float {}, f16_bits {});
-    case wire_format::as_is:
-        break;
-    }
-    return f(float {}, float {});
 }
 
 } // namespace sdp::detail

@@ -6,6 +6,7 @@
 /// Knows every place, but no communicator and no order of events, which are the engine's. After the first step it allocates
 /// nothing.
 
+#include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/detail/exchange/step_weights.hpp>
 #include <sdp/detail/host/segment_layout.hpp>
