@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the elements of one class in one parameter are dealt to their owners.
+/// @brief The rule by which the elements of a class are dealt to their owners.
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace sdp::detail {
 
-/// How the elements of one class in one parameter are dealt to its trainers: in consecutive shares of whole grains, as equal as
+/// Deals the elements of one class in one parameter to its trainers: in consecutive shares of whole grains, as equal as
 /// these allow. A grain is one element up to 256 trainers. With thousands, single elements would make every small parameter
 /// that all share as many pieces and messages as it has elements.
 struct owner_shares {
@@ -34,6 +34,30 @@ struct owner_shares {
         const std::uint64_t g = element / grain();
         const std::uint64_t number = g < in_longer ? g / (shorter + 1) : longer + (g - in_longer) / shorter;
         return {number, begin(number + 1)};
+    }
+};
+
+/// The shares of one parameter, and the positions of the trainers that own them. The longer shares go round from parameter to
+/// parameter, so that over the whole model every trainer owns its 1/k to within one grain.
+struct dealt_shares {
+    owner_shares of {};
+    std::uint64_t first_owner = 0; ///< position of the trainer that owns share 0
+
+    dealt_shares() = default;
+    /// @param dealt grains of the class in the parameters before; those of this one are added
+    dealt_shares(std::uint64_t elements, std::uint64_t trainers, std::uint64_t& dealt) noexcept
+        : of {elements, trainers}
+        , first_owner(dealt % trainers)
+    {
+        dealt += of.grains();
+    }
+
+    /// Names the position of the trainer that owns a share.
+    [[nodiscard]] std::uint64_t owner_of(std::uint64_t share) const noexcept { return (share + first_owner) % of.trainers; }
+    /// Counts the elements that the trainer at a position owns.
+    [[nodiscard]] std::uint64_t owned_by(std::uint64_t position) const noexcept
+    {
+        return of.size((position + of.trainers - first_owner) % of.trainers);
     }
 };
 
