@@ -12,6 +12,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -64,7 +65,7 @@ namespace detail {
     /// Calls `visit(part)` for every parameter and class.
     template <class Visit> void for_each_class(const model& m, const residency& r, Visit visit)
     {
-        strip_cutter cutter(m, r, [](const residents&) { return true; });
+        strip_cutter cutter(m, r, std::nullopt);
         std::map<std::uint32_t, std::uint64_t> before, here;
         for (std::size_t p = 0; p < m.parameters().size(); ++p) {
             here.clear();

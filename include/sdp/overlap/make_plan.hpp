@@ -7,6 +7,7 @@
 #include <sdp/overlap/plan.hpp>
 #include <sdp/subnetwork.hpp>
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,10 +16,7 @@ namespace sdp {
 /// Makes the plan of the worker whose subnetwork is given. Linear in the number of its pieces.
 [[nodiscard]] inline overlap_plan make_overlap_plan(const model& m, const residency& r, const subnetwork& s)
 {
-    const int rank = s.rank();
-    return detail::plan_builder(m, r, rank, [rank](const residents& who) {
-        return who.stored.contains(rank);
-    }).build([&](parameter_id p) { return s.slabs(p); });
+    return detail::plan_builder(m, r, s.rank(), s.rank()).build([&](parameter_id p) { return s.slabs(p); });
 }
 
 /// Makes the plan of a worker that keeps every parameter at full size, whatever it trains: the positions of each owner's elements
@@ -33,7 +31,7 @@ namespace sdp {
         for (const index_t extent : s.shape)
             s.axes.push_back({{0, extent}});
     }
-    return detail::plan_builder(m, r, rank, [](const residents&) { return true; }).build([&](parameter_id p) {
+    return detail::plan_builder(m, r, rank, std::nullopt).build([&](parameter_id p) {
         return std::span<const slab>(&whole[index_of(p)], 1);
     });
 }
