@@ -301,7 +301,7 @@ private:
         detail::check(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
-        detail::check_route<C>(options);
+        detail::check_route<C>(options, engine::own_all_reduce);
         for (const auto& p : m.parameters())
             engine::check_type(p.type());
         return comm.rank();

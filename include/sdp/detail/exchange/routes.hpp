@@ -4,7 +4,6 @@
 /// @brief Chooses the route of each sharing class from the communicator's capabilities and the costs of the routes.
 
 #include <sdp/comm/communicator.hpp>
-#include <sdp/comm/stream.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
 #include <sdp/traffic.hpp>
@@ -26,8 +25,9 @@ enum class route_kind : std::uint8_t {
     native, ///< the transport's own all-reduce
 };
 
-/// @throws sdp::error unless the communicator supports the requested route
-template <communicator C> void check_route(const synchronizer_options& options)
+/// @param own_all_reduce true if the transport has an all-reduce that the engine uses
+/// @throws sdp::error unless the communicator offers the route that is asked for
+template <communicator C> void check_route(const synchronizer_options& options, bool own_all_reduce)
 {
     if (!peer_memory<C> && options.route == route_choice::memory)
         fail("route is memory, but the workers of this communicator do not reach each other's memory; expected a communicator "
@@ -35,7 +35,7 @@ template <communicator C> void check_route(const synchronizer_options& options)
              "models peer_memory");
     if (options.route != route_choice::native)
         return;
-    if (!native_all_reduce<C> && !stream_all_reduce<C>)
+    if (!own_all_reduce)
         fail("route is native, but this communicator has no all-reduce of its own; expected one that models native_all_reduce");
     if (options.wire != wire_format::as_is)
         fail("route is native and wire is ", name_of(options.wire),
@@ -81,7 +81,8 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
 /// The route of each class of the plan. All trainers of a class choose the same route, because the choice depends only on the set
 /// of trainers, the number of elements they share, and options that all ranks have alike.
 template <communicator C>
-[[nodiscard]] std::vector<route_kind> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
+[[nodiscard]] std::vector<route_kind> choose_routes(
+    const overlap_plan& plan, const C& comm, const synchronizer_options& options, bool own_all_reduce = native_all_reduce<C>)
 {
     const bool memory = may_share_memory(plan, comm, options);
     const auto choose = [&](const sharing_class& c) {
@@ -90,9 +91,8 @@ template <communicator C>
             return route_kind::none;
         if (k == 1)
             return route_kind::local;
-        if constexpr (native_all_reduce<C> || stream_all_reduce<C>)
-            if (options.route == route_choice::native && static_cast<int>(k) == plan.world)
-                return route_kind::native;
+        if (own_all_reduce && options.route == route_choice::native && static_cast<int>(k) == plan.world)
+            return route_kind::native;
         const route_kind messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided
             ? route_kind::swap
             : route_kind::two_sided;
