@@ -4,13 +4,9 @@
 /// @brief Block-level partition: assigns whole residual branches to workers, balanced by cost.
 
 #include <sdp/partition/detail/balanced_design.hpp>
+#include <sdp/partition/detail/selection.hpp>
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
-
-#include <range/v3/range/conversion.hpp>
-#include <range/v3/view/filter.hpp>
-#include <range/v3/view/iota.hpp>
-#include <range/v3/view/transform.hpp>
 
 #include <string>
 
@@ -202,19 +198,6 @@ namespace detail {
         double mean_ = 0;
     };
 
-    /// The blocks whose names match.
-    /// @throws sdp::error if no name matches
-    [[nodiscard]] inline std::vector<block_id> select_blocks(const model& m, const std::string& pattern)
-    {
-        auto out = ranges::views::iota(std::size_t {0}, m.blocks().size())
-            | ranges::views::filter([&](std::size_t b) { return matches(pattern, m.blocks()[b].name); })
-            | ranges::views::transform([](std::size_t b) { return block_id(b); }) | ranges::to<std::vector>();
-        if (out.empty())
-            fail(m.blocks().empty() ? "there is nothing to split for a block partition: " : "", "no block is called '", pattern,
-                "'; the model declares ", m.blocks().size(), " blocks");
-        return out;
-    }
-
 } // namespace detail
 
 inline assignment block_partition::operator()(const model& m, int world) const
@@ -222,7 +205,9 @@ inline assignment block_partition::operator()(const model& m, int world) const
     assignment out(m, world);
     const int k = holders_for(coverage, world);
     const auto selected = detail::select_blocks(m, blocks);
-    auto costs = selected | ranges::views::transform([&](block_id b) { return m.cost(b); }) | ranges::to<std::vector>();
+    std::vector<double> costs;
+    for (const block_id b : selected)
+        costs.push_back(m.cost(b));
     if (design != holder_design::random) {
         detail::check_divisions(design, divisions);
         detail::check_reach(design, selected.size(), k, world);

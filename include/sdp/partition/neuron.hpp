@@ -4,13 +4,9 @@
 /// @brief Neuron-level partition: splits inner dimensions (hidden units, heads, channels) over the workers.
 
 #include <sdp/partition/detail/balanced_design.hpp>
+#include <sdp/partition/detail/selection.hpp>
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
-
-#include <range/v3/range/conversion.hpp>
-#include <range/v3/view/filter.hpp>
-#include <range/v3/view/iota.hpp>
-#include <range/v3/view/transform.hpp>
 
 #include <string>
 
@@ -94,10 +90,11 @@ namespace detail {
                     --end; // the last unit may be shorter and remains last
                 std::sort(begin, end, [](const design_unit& a, const design_unit& b) { return a.holders < b.holders; });
                 const index_t neurons = model_[ids_[g]].neurons;
-                const auto units = ranges::views::iota(first_[g], first_[g + 1]) | ranges::views::transform([&](std::size_t u) {
+                std::vector<neuron_unit> units;
+                for (std::size_t u = first_[g]; u < first_[g + 1]; ++u) {
                     const index_t at = static_cast<index_t>(u - first_[g]) * granularity_;
-                    return neuron_unit {at, std::min(at + granularity_, neurons), rank_set(units_[u].holders)};
-                }) | ranges::to<std::vector>();
+                    units.push_back({at, std::min(at + granularity_, neurons), rank_set(units_[u].holders)});
+                }
                 out.assign(ids_[g], units);
             }
         }
@@ -231,19 +228,6 @@ namespace detail {
         std::vector<group> groups_;
         std::vector<std::uint64_t> counts_;
     };
-
-    /// The groups whose names match.
-    /// @throws sdp::error if no name matches
-    [[nodiscard]] inline std::vector<group_id> select_groups(const model& m, const std::string& pattern)
-    {
-        auto out = ranges::views::iota(std::size_t {0}, m.groups().size())
-            | ranges::views::filter([&](std::size_t g) { return matches(pattern, m.groups()[g].name); })
-            | ranges::views::transform([](std::size_t g) { return group_id(g); }) | ranges::to<std::vector>();
-        if (out.empty())
-            fail(m.groups().empty() ? "there is nothing to split for a neuron partition: " : "", "no neuron group is called '",
-                pattern, "'; the model declares ", m.groups().size(), " groups");
-        return out;
-    }
 
 } // namespace detail
 
