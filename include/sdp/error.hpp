@@ -7,7 +7,6 @@
 /// sentence that names the parameter, group or rank, what was found and what was expected. A broken internal invariant
 /// asserts instead, because no caller can do anything about it.
 
-#include <charconv>
 #include <concepts>
 #include <initializer_list>
 #include <ranges>
@@ -89,34 +88,7 @@ namespace detail {
         {
         }
 
-        void append_to(std::string& out) const
-        {
-            char digits[64];
-            const auto number = [&](auto value) {
-                const auto end = std::to_chars(digits, digits + sizeof digits, value);
-                out.append(digits, end.ptr);
-            };
-            switch (kind_) {
-            case kind::text:
-                out += text_;
-                break;
-            case kind::signed_number:
-                number(static_cast<long long>(number_));
-                break;
-            case kind::unsigned_number:
-                number(number_);
-                break;
-            case kind::f64:
-                number(real_);
-                break;
-            case kind::f32:
-                number(static_cast<float>(real_));
-                break;
-            case kind::list:
-                list_.append(out, list_.values);
-                break;
-            }
-        }
+        void append_to(std::string& out) const;
 
     private:
         enum class kind : unsigned char { text, signed_number, unsigned_number, f64, f32, list };
@@ -134,13 +106,7 @@ namespace detail {
         };
     };
 
-    [[nodiscard]] inline std::string joined(std::initializer_list<piece> pieces)
-    {
-        std::string out;
-        for (const auto& each : pieces)
-            each.append_to(out);
-        return out;
-    }
+    [[nodiscard]] std::string joined(std::initializer_list<piece> pieces);
 
     /// One string from pieces. std::format is missing from the oldest supported standard library.
     template <class... Pieces> [[nodiscard]] std::string text(const Pieces&... pieces)
@@ -161,3 +127,7 @@ namespace detail {
 
 } // namespace detail
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/error.ipp>
+#endif

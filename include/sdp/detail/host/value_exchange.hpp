@@ -3,12 +3,10 @@
 /// @file
 /// @brief Fresh values: from their owners to all who store them.
 
-#include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/detail/exchange/message_round.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
-#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -27,52 +25,13 @@ public:
     }
 
     /// `values` are by parameter and slab; `buffer` is the bucket's.
-    void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        with_element_type(b.type, [&]<class T>(T) { pack<T>(b, values, buffer); });
-    }
-    void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        with_element_type(b.type, [&]<class T>(T) { unpack<T>(b, values, buffer); });
-    }
+    void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
+    void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
 private:
-    template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
-        for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto& m = peers_->classes[piece.sharing_class];
-                if (m.trainers[piece.owner] != peer_table::self || values[p].empty())
-                    continue;
-                const local_tensor<T> own(values[p][piece.slab]);
-                const auto send = [&](std::uint32_t peer) {
-                    if (peer == peer_table::self)
-                        return;
-                    own.gather(*plan_, piece, reinterpret_cast<T*>(buffer + b.peers[peer].values_out_at) + done_[peer]);
-                    done_[peer] += plan_->size_of(piece);
-                };
-                for (const auto peer : m.readers)
-                    send(peer);
-                if (to_trainers_)
-                    for (const auto peer : m.trainers)
-                        send(peer);
-            }
-    }
+    template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
-    template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
-        for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto owner = peers_->classes[piece.sharing_class].trainers[piece.owner];
-                if (owner == peer_table::self || (plan_->class_of(piece).position >= 0 && !to_trainers_))
-                    continue;
-                local_tensor<T>(values[p][piece.slab])
-                    .scatter(*plan_, piece, reinterpret_cast<const T*>(buffer + b.peers[owner].values_in_at) + done_[owner]);
-                done_[owner] += plan_->size_of(piece);
-            }
-    }
+    template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
     const overlap_plan* plan_;
     const peer_table* peers_;
@@ -117,3 +76,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/host/value_exchange.ipp>
+#endif
