@@ -67,7 +67,8 @@ def extra_flags(needs):
         for base in (Path("/usr/include"), Path("/usr/local/include")):
             for api in (base / "torch/csrc/api/include", base):
                 if (api / "torch" / "torch.h").is_file():
-                    return ["-isystem", str(base), "-isystem", str(api)]
+                    # -isystem /usr/include would put C's headers before those of C++.
+                    return ["-isystem", str(api)] if base == Path("/usr/include") else ["-isystem", str(base), "-isystem", str(api)]
         return None
     return []
 
@@ -107,7 +108,9 @@ def measure(compiler, runs):
 
 def table(rows):
     def bound(measured, value, unit):
-        return "" if value is None else f" ({'≤' if round(measured, 1) <= value else '✗'} {value:g} {unit})"
+        if value is None:
+            return ""
+        return f" (bound {value:g} {unit}{'' if measured <= value else ', missed'})"
 
     lines = ["| unit | user time | peak memory |", "|---|---|---|"]
     for unit, seconds, megabytes in rows:
