@@ -3,6 +3,8 @@
 /// @file
 /// @brief Connectivity of an arrangement: peers of each worker, and the rate at which averaging mixes the workers.
 
+#include <sdp/partition/assignment.hpp>
+
 #include <vector>
 
 namespace sdp {
