@@ -28,7 +28,7 @@ cmake --build --preset $(1) -j $(JOBS) $(addprefix --target ,$(2))
 ctest --preset $(1) -j $(JOBS) $(3)
 endef
 
-.PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang bench performance quickstart study docs
+.PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang separate bench performance compile-time quickstart study docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
@@ -37,14 +37,15 @@ help:
 	@echo "make test        installs, builds and runs all tests; those of the exchange also with ASan and UBSan"
 	@echo "make nightly     all tests; all but libtorch's also with ASan and UBSan, the core's with TSan; those of the benchmarks"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
-	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
+	@echo "make dev | asan | asan-mpi | tsan | clang | separate   the tests of one preset"
 	@echo "make bench       the benchmarks"
+	@echo "make compile-time  measures how long a unit compiles that includes the library; its table is in docs/contributing.md"
 	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
 	@echo "make study       what SDP does to the loss: runs PLAN (cpu; also smoke, memory, gpu, memory-gpu), prints its tables"
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
-nightly: dev benchmark-tests asan-mpi tsan
+nightly: dev separate benchmark-tests asan-mpi tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(study) doxygen pkgconf python3-venv)
@@ -73,6 +74,10 @@ clang:
 	@$(call install,$(core) $(mpi) clang-19 libc++-19-dev libc++abi-19-dev)
 	$(call run_tests,clang)
 
+separate:
+	@$(call install,$(core) $(mpi))
+	$(call run_tests,separate,unit_tests comm_tests oracle_tests comm_mpi_tests oracle_mpi_tests oracle_mpi_shared_tests,-L '^(unit|comm|oracle)$$')
+
 bench:
 	@$(call install,$(core) $(mpi) $(benchmarks))
 	cmake --preset release
@@ -87,6 +92,10 @@ performance:
 quickstart:
 	@$(call install,$(tools) librange-v3-dev $(mpi) $(trainer) dict-gcide gnuplot-nox)
 	examples/quickstart.sh
+
+compile-time:
+	@$(call install,$(core) $(mpi) $(torch) python3)
+	tests/compile_time/measure.py --write
 
 PLAN ?= cpu
 study:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# find_package(sdp) gives sdp::sdp; each component asked for gives sdp::<component> as well.
+# find_package(sdp) gives sdp::sdp and sdp::compiled; each component asked for gives sdp::<component> as well.
 
 include(${CMAKE_CURRENT_LIST_DIR}/sdpDependencies.cmake)
 
@@ -11,6 +11,11 @@ if(NOT sdp_core_FOUND)
   return()
 endif()
 include(${CMAKE_CURRENT_LIST_DIR}/sdpTargets.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/sdpCompiled.cmake)
+get_target_property(sdp_include_dir sdp::sdp INTERFACE_INCLUDE_DIRECTORIES)
+list(GET sdp_include_dir 0 sdp_include_dir)
+sdp_add_compiled(${sdp_include_dir})
+unset(sdp_include_dir)
 
 foreach(sdp_component IN LISTS sdp_FIND_COMPONENTS)
   sdp_find_component(${sdp_component})

@@ -17,6 +17,8 @@ set(SDP_MPI_ENVIRONMENT
   OMPI_MCA_btl=self,vader
   ASAN_OPTIONS=detect_leaks=0)
 
+option(SDP_TEST_SEPARATE "Link the tests with sdp::compiled, so that they compile declarations only" OFF)
+
 set(SDP_TEST_TIMEOUT 120 CACHE STRING "Seconds that a test may take if it names no time of its own")
 
 # sdp_add_ctest(<test name> COMMAND <command...> [MPI_RANKS <n...>] [LABELS <l...>] [TIMEOUT <s>] [PROCESSORS <n>])
@@ -57,7 +59,7 @@ function(sdp_add_test name)
   string(REPLACE "." "_" target ${name})
   set(target ${target}_tests)
   add_executable(${target} ${arg_SOURCES})
-  target_link_libraries(${target} PRIVATE sdp::sdp doctest::doctest ${arg_LIBS})
+  target_link_libraries(${target} PRIVATE $<IF:$<BOOL:${SDP_TEST_SEPARATE}>,sdp::compiled,sdp::sdp> doctest::doctest ${arg_LIBS})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(NOT arg_NO_MAIN AND NOT DEFINED arg_MPI_RANKS)
     target_link_libraries(${target} PRIVATE sdp_test_main)

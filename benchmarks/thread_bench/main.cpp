@@ -18,6 +18,7 @@
 #include <sdp/data_parallel.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/neuron.hpp>
+#include <sdp/stream.hpp>
 
 #include <benchmark/benchmark.h>
 

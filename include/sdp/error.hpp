@@ -7,8 +7,8 @@
 /// sentence that names the parameter, group or rank, what was found and what was expected. A broken internal invariant
 /// asserts instead, because no caller can do anything about it.
 
-#include <charconv>
 #include <concepts>
+#include <initializer_list>
 #include <ranges>
 #include <stdexcept>
 #include <string>
@@ -42,50 +42,92 @@ public:
 
 namespace detail {
 
-    inline void append(std::string& out, std::string_view text)
-    {
-        out += text;
-    }
-
-    template <std::same_as<bool> T> void append(std::string& out, T value)
-    {
-        out += value ? "true" : "false";
-    }
-
-    template <class T>
-    requires(std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char>)
-        || std::floating_point<T> void append(std::string& out, T value)
-    {
-        char digits[64];
-        const auto end = std::to_chars(digits, digits + sizeof digits, value);
-        out.append(digits, end.ptr);
-    }
-
-    template <std::ranges::input_range R>
-    requires(!std::convertible_to<const R&, std::string_view>) void append(std::string& out, const R& values)
-    {
-        out += '[';
-        for (bool first = true; const auto& value : values) {
-            out += first ? "" : ", ";
-            append(out, value);
-            first = false;
+    /// A piece of a sentence, without the type that it had. One function puts all sentences together; otherwise the compiler
+    /// would make a function for every list of types.
+    class piece {
+    public:
+        piece(std::string_view text) noexcept
+            : kind_(kind::text)
+            , text_(text)
+        {
         }
-        out += ']';
-    }
+        template <std::same_as<bool> T>
+        piece(T value) noexcept
+            : piece(std::string_view(value ? "true" : "false"))
+        {
+        }
+        template <class T>
+        requires std::integral<T> &&(!std::same_as<T, bool>)&&(!std::same_as<T, char>)piece(T value) noexcept
+            : kind_(std::signed_integral<T> ? kind::signed_number : kind::unsigned_number)
+            , number_(static_cast<unsigned long long>(value))
+        {
+        }
+        piece(double value) noexcept
+            : kind_(kind::f64)
+            , real_(value)
+        {
+        }
+        piece(float value) noexcept
+            : kind_(kind::f32)
+            , real_(value)
+        {
+        }
+        template <std::ranges::input_range R>
+        requires(!std::convertible_to<const R&, std::string_view>) piece(const R& values)
+        noexcept
+            : kind_(kind::list)
+            , list_ {&values, [](std::string& out, const void* list) {
+                         out += '[';
+                         for (bool first = true; const auto& value : *static_cast<const R*>(list)) {
+                             out += first ? "" : ", ";
+                             piece(value).append_to(out);
+                             first = false;
+                         }
+                         out += ']';
+                     }}
+        {
+        }
+
+        void append_to(std::string& out) const;
+
+    private:
+        enum class kind : unsigned char { text, signed_number, unsigned_number, f64, f32, list };
+        struct any_list {
+            const void* values;
+            void (*append)(std::string&, const void*);
+        };
+
+        kind kind_;
+        union {
+            std::string_view text_;
+            unsigned long long number_;
+            double real_;
+            any_list list_;
+        };
+    };
+
+    [[nodiscard]] std::string joined(std::initializer_list<piece> pieces);
 
     /// One string from pieces. std::format is missing from the oldest supported standard library.
     template <class... Pieces> [[nodiscard]] std::string text(const Pieces&... pieces)
     {
-        std::string out;
-        (append(out, pieces), ...);
-        return out;
+        return joined({piece(pieces)...});
+    }
+
+    template <class Error> [[noreturn, gnu::cold, gnu::noinline]] void throw_joined(std::initializer_list<piece> pieces)
+    {
+        throw Error(joined(pieces));
     }
 
     /// Throws `Error` with the joined pieces.
     template <class Error = error, class... Pieces> [[noreturn]] void fail(const Pieces&... pieces)
     {
-        throw Error(text(pieces...));
+        throw_joined<Error>({piece(pieces)...});
     }
 
 } // namespace detail
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/error.ipp>
+#endif

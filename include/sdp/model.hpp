@@ -75,74 +75,20 @@ class model {
 public:
     /// Declares a neuron group.
     /// @throws sdp::error on an empty or repeated name, fewer than one neuron, or a negative cost
-    group_id add_group(std::string name, index_t neurons, double cost_per_neuron = 0)
-    {
-        check_name("neuron group", name, group_names_);
-        if (neurons < 1)
-            detail::fail("neuron group '", name, "' has ", neurons, " neurons; expected at least 1");
-        check_cost("neuron group", name, cost_per_neuron);
-        group_names_.emplace(name, groups_.size());
-        groups_.push_back({std::move(name), neurons, cost_per_neuron});
-        elements_per_neuron_.push_back(0);
-        return group_id(groups_.size() - 1);
-    }
+    group_id add_group(std::string name, index_t neurons, double cost_per_neuron = 0);
 
     /// Declares a block.
     /// @throws sdp::error on an empty or repeated name, or a negative cost
-    block_id add_block(std::string name, double cost = 0)
-    {
-        check_name("block", name, block_names_);
-        check_cost("block", name, cost);
-        block_names_.emplace(name, blocks_.size());
-        blocks_.push_back({std::move(name), cost});
-        block_elements_.push_back(0);
-        return block_id(blocks_.size() - 1);
-    }
+    block_id add_block(std::string name, double cost = 0);
 
     /// Declares a parameter and its full shape. Declare parameters in forward order, because gradients are expected in reverse.
     /// @throws sdp::error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group whose
     ///         neurons do not divide the axis, or an unknown group or block
-    parameter_id add_parameter(std::string name, extents shape, placement where = {})
-    {
-        check_name("parameter", name, parameter_names_);
-        for (const index_t extent : shape)
-            if (extent < 1)
-                detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
-        index_t room = std::numeric_limits<index_t>::max() - size_;
-        for (const index_t extent : shape)
-            room /= extent;
-        if (room == 0)
-            detail::fail("parameter '", name, "' has shape ", shape, ", with which the model has more than 2^63 − 1 elements");
-        if (where.within && index_of(*where.within) >= blocks_.size())
-            detail::fail("parameter '", name, "' lies in block number ", index_of(*where.within), ", but only ", blocks_.size(),
-                " blocks are declared");
-        for (std::size_t i = 0; i < where.axes.size(); ++i)
-            check_axis(name, shape, where.axes, i);
-
-        const index_t size = shape.product();
-        size_ += size;
-        for (const auto& axis : where.axes)
-            elements_per_neuron_[index_of(axis.group)] += size / groups_[index_of(axis.group)].neurons;
-        if (where.within)
-            block_elements_[index_of(*where.within)] += size;
-        parameter_names_.emplace(name, parameters_.size());
-        parameters_.push_back({std::move(name), shape, std::move(where)});
-        return parameter_id(parameters_.size() - 1);
-    }
+    parameter_id add_parameter(std::string name, extents shape, placement where = {});
 
     /// Checks conditions that need the complete description.
     /// @throws sdp::error on a model without parameters, or a group or block that no parameter uses
-    void validate() const
-    {
-        if (parameters_.empty())
-            detail::fail("the model has no parameters; declare at least one");
-        for (std::size_t g = 0; g < groups_.size(); ++g)
-            if (elements_per_neuron_[g] == 0)
-                detail::fail("neuron group '", groups_[g].name, "' is empty: no parameter has an axis in it");
-        for (std::size_t b = 0; b < blocks_.size(); ++b)
-            if (block_elements_[b] == 0)
-                detail::fail("block '", blocks_[b].name, "' is empty: no parameter lies in it");
-    }
+    void validate() const;
 
     [[nodiscard]] std::span<const parameter> parameters() const noexcept { return parameters_; }
     [[nodiscard]] std::span<const neuron_group> groups() const noexcept { return groups_; }
@@ -154,13 +100,7 @@ public:
 
     /// The parameter of that name.
     /// @throws sdp::error if the model has none
-    [[nodiscard]] parameter_id find(std::string_view name) const
-    {
-        const auto found = parameter_names_.find(std::string(name));
-        if (found == parameter_names_.end())
-            detail::fail("the model has no parameter '", name, "'");
-        return parameter_id(found->second);
-    }
+    [[nodiscard]] parameter_id find(std::string_view name) const;
 
     /// The cost of one neuron of the group to a holder: the declared cost, or else the number of its elements.
     [[nodiscard]] double cost_per_neuron(group_id id) const noexcept
@@ -177,82 +117,22 @@ public:
     }
 
     /// The block that contains every parameter of the group, if there is one.
-    [[nodiscard]] std::optional<block_id> enclosing_block(group_id id) const
-    {
-        std::optional<block_id> out;
-        bool first = true;
-        for (const auto& p : parameters_)
-            for (const auto& axis : p.where.axes)
-                if (axis.group == id) {
-                    if (!first && out != p.where.within)
-                        return std::nullopt;
-                    out = p.where.within;
-                    first = false;
-                }
-        return out;
-    }
+    [[nodiscard]] std::optional<block_id> enclosing_block(group_id id) const;
 
     /// Number of elements of the whole model.
     [[nodiscard]] index_t size() const noexcept { return size_; }
 
     /// Number of elements of the parameters that can be split.
-    [[nodiscard]] index_t maskable_size() const noexcept
-    {
-        index_t out = 0;
-        for (const auto& p : parameters_)
-            out += p.maskable() ? p.size() : 0;
-        return out;
-    }
+    [[nodiscard]] index_t maskable_size() const noexcept;
 
 private:
     using names = std::unordered_map<std::string, std::size_t>;
 
-    static void check_name(std::string_view kind, const std::string& name, const names& known)
-    {
-        if (name.empty())
-            detail::fail("a ", kind, " has an empty name");
-        if (known.contains(name))
-            detail::fail("the ", kind, " name '", name, "' is used twice; names must be unique");
-    }
+    static void check_name(std::string_view kind, const std::string& name, const names& known);
 
-    static void check_cost(std::string_view kind, std::string_view name, double cost)
-    {
-        if (!(cost >= 0) || cost > 1e300)
-            detail::fail(kind, " '", name, "' has cost ", cost, "; expected a finite number ≥ 0, where 0 means its elements");
-    }
+    static void check_cost(std::string_view kind, std::string_view name, double cost);
 
-    void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const
-    {
-        auto& [axis, group, per_neuron] = axes[i];
-        if (axis < 0 || static_cast<std::size_t>(axis) >= shape.size())
-            detail::fail("parameter '", name, "' has shape ", shape, ", so it has no axis ", axis);
-        if (index_of(group) >= groups_.size())
-            detail::fail("parameter '", name, "': axis ", axis, " is in group number ", index_of(group), ", but only ",
-                groups_.size(), " groups are declared");
-        for (std::size_t j = 0; j < i; ++j) {
-            if (axes[j].axis == axis)
-                detail::fail("parameter '", name, "': axis ", axis, " is given twice; an axis is in at most one neuron group");
-            if (axes[j].group == group)
-                detail::fail("parameter '", name, "': neuron group '", groups_[index_of(group)].name, "' is given on axes ",
-                    axes[j].axis, " and ", axis, "; declare one group per axis");
-        }
-        const auto& g = groups_[index_of(group)];
-        const index_t extent = shape[static_cast<std::size_t>(axis)];
-        if (per_neuron < 0)
-            detail::fail("parameter '", name, "': axis ", axis, " has ", per_neuron,
-                " elements per neuron; expected ≥ 1, or 0 to derive it");
-        if (per_neuron == 0) {
-            if (extent % g.neurons != 0)
-                detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", which the ", g.neurons,
-                    " neurons of group '", g.name, "' do not divide");
-            per_neuron = extent / g.neurons;
-        }
-        const bool countable = per_neuron <= std::numeric_limits<index_t>::max() / g.neurons;
-        if (!countable || per_neuron * g.neurons != extent)
-            detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", but group '", g.name, "' has ",
-                g.neurons, " neurons of ", per_neuron, " elements, which is ",
-                countable ? detail::text(per_neuron * g.neurons) : "more");
-    }
+    void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const;
 
     std::vector<parameter> parameters_;
     index_t size_ = 0;
@@ -264,3 +144,7 @@ private:
 };
 
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/model.ipp>
+#endif

@@ -127,17 +127,7 @@ public:
     }
 
     /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
-    template <viewable T> void ready(parameter_id id, const T& gradient)
-    {
-        const auto lock = thread_.lock();
-        if (sync_paused_ || !subnetwork_.trains(tensors_.known(id)))
-            return;
-        const auto view = checked_gradient(view_of(gradient), id);
-        if (open_)
-            readiness_.require_first(id); // before the view is changed
-        tensors_.set_gradient(id, view);
-        mark(id);
-    }
+    template <viewable T> void ready(parameter_id id, const T& gradient) { ready_in(id, view_of(gradient)); }
 
     /// Pushes what is under way; never waits. Communicators without a progress of their own move only in calls like this.
     void progress()
@@ -262,20 +252,7 @@ public:
     /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
     template <viewable T> void assemble(parameter_id id, int root, const T& full)
     {
-        const auto lock = thread_.lock();
-        if (root < 0 || root >= world())
-            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
-        std::vector<std::byte> scratch;
-        std::optional<std::pair<std::size_t, tensor_view>> known;
-        const auto whole = rank() == root
-            ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
-            : tensor_view {};
-        engine_.count_control(assembly_.run(
-            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout, [&](std::size_t slab) {
-                if (!known || known->first != slab) // else the host has it already
-                    known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
-                return known->second;
-            }));
+        put_together(id, root, rank() == root ? view_of(full) : tensor_view {});
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -301,10 +278,40 @@ private:
         detail::check(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
-        detail::check_route<C>(options);
+        detail::check_route<C>(options, engine::own_all_reduce);
         for (const auto& p : m.parameters())
             engine::check_type(p.type());
         return comm.rank();
+    }
+
+    void ready_in(parameter_id id, const tensor_view& gradient)
+    {
+        const auto lock = thread_.lock();
+        if (sync_paused_ || !subnetwork_.trains(tensors_.known(id)))
+            return;
+        const auto view = checked_gradient(gradient, id);
+        if (open_)
+            readiness_.require_first(id); // before the view is changed
+        tensors_.set_gradient(id, view);
+        mark(id);
+    }
+
+    void put_together(parameter_id id, int root, const tensor_view& full)
+    {
+        const auto lock = thread_.lock();
+        if (root < 0 || root >= world())
+            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
+        std::vector<std::byte> scratch;
+        std::optional<std::pair<std::size_t, tensor_view>> known;
+        const auto whole = rank() == root
+            ? tensors_.checked(full, tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
+            : tensor_view {};
+        engine_.count_control(assembly_.run(
+            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout, [&](std::size_t slab) {
+                if (!known || known->first != slab) // else the host has it already
+                    known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
+                return known->second;
+            }));
     }
 
     void require_trained(parameter_id id) const

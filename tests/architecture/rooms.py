@@ -57,7 +57,9 @@ def read_rooms(path):
 
 
 def room_of(rooms, header):
-    """Below include/sdp. A `*` does not reach into folders."""
+    """Below include/sdp. A `*` does not reach into folders. Definitions in src/ are in the room of the header that declares them."""
+    if header.startswith("src/") and header.endswith(".ipp"):
+        header = header.removeprefix("src/").removesuffix(".ipp") + ".hpp"
     for room in rooms.values():
         for pattern in room.patterns:
             if pattern.count("/") == header.count("/") and fnmatchcase(header, pattern):
@@ -67,7 +69,7 @@ def room_of(rooms, header):
 
 def headers_of(root):
     library = root / "include/sdp"
-    return {p.relative_to(library).as_posix(): p.read_text(encoding="utf-8") for p in sorted(library.rglob("*")) if p.suffix in (".hpp", ".cu")}
+    return {p.relative_to(library).as_posix(): p.read_text(encoding="utf-8") for p in sorted(library.rglob("*")) if p.suffix in (".hpp", ".ipp", ".cu")}
 
 
 def without_comments(text):

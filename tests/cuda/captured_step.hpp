@@ -3,11 +3,11 @@
 /// @file
 /// @brief A step that is captured for a CUDA graph and replayed, beside the same step as it is.
 
-#include <sdp/comm/stream.hpp>
 #include <sdp/cuda/runtime.hpp>
 #include <sdp/data_parallel.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/neuron.hpp>
+#include <sdp/stream.hpp>
 
 #include <cstddef>
 #include <span>

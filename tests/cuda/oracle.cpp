@@ -9,6 +9,7 @@
 
 #include <sdp/comm/cuda_threads.hpp>
 #include <sdp/partition/neuron.hpp>
+#include <sdp/stream.hpp>
 
 #include <doctest/doctest.h>
 

@@ -9,6 +9,7 @@
 #include <cuda/captured_step.hpp>
 
 #include <sdp/comm/nccl.hpp>
+#include <sdp/stream.hpp>
 
 #include <doctest/doctest.h>
 

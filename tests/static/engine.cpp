@@ -4,6 +4,7 @@
 #include "support/stream_communicator.hpp"
 
 #include <sdp/comm/threads.hpp>
+#include <sdp/stream.hpp>
 #include <sdp/synchronizer.hpp>
 
 #include <cstddef>

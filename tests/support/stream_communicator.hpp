@@ -6,6 +6,7 @@
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/comm/threads.hpp>
+#include <sdp/stream.hpp>
 #include <sdp/tiles/tile_bodies.hpp>
 
 #include <algorithm>

@@ -5,6 +5,8 @@
 #include <sdp/masking/backward.hpp>
 #include <sdp/masking/forward.hpp>
 #include <sdp/partition/block.hpp>
+#include <sdp/partition/detail/spectrum.hpp>
+#include <sdp/partition/detail/weighted_sets.hpp>
 #include <sdp/partition/neuron.hpp>
 
 #include <doctest/doctest.h>

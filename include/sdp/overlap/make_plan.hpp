@@ -3,39 +3,20 @@
 /// @file
 /// @brief Builds a worker's overlap plan from the residency. Local: a worker inspects only the elements it stores.
 
-#include <sdp/overlap/detail/plan_builder.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/subnetwork.hpp>
-
-#include <span>
-#include <vector>
 
 namespace sdp {
 
 /// Makes the plan of the worker whose subnetwork is given. Linear in the number of its pieces.
-[[nodiscard]] inline overlap_plan make_overlap_plan(const model& m, const residency& r, const subnetwork& s)
-{
-    const int rank = s.rank();
-    return detail::plan_builder(m, r, rank, [rank](const residents& who) {
-        return who.stored.contains(rank);
-    }).build([&](parameter_id p) { return s.slabs(p); });
-}
+[[nodiscard]] overlap_plan make_overlap_plan(const model& m, const residency& r, const subnetwork& s);
 
 /// Makes the plan of a worker that keeps every parameter at full size, whatever it trains: the positions of each owner's elements
 /// in the assembled model. Its pieces are in the same order as those of all other plans.
-[[nodiscard]] inline overlap_plan make_assembly_plan(const model& m, const residency& r, int rank)
-{
-    std::vector<slab> whole;
-    for (std::size_t p = 0; p < m.parameters().size(); ++p) {
-        auto& s = whole.emplace_back();
-        s.parameter = parameter_id(p);
-        s.shape = s.full_shape = m.parameters()[p].shape;
-        for (const index_t extent : s.shape)
-            s.axes.push_back({{0, extent}});
-    }
-    return detail::plan_builder(m, r, rank, [](const residents&) { return true; }).build([&](parameter_id p) {
-        return std::span<const slab>(&whole[index_of(p)], 1);
-    });
-}
+[[nodiscard]] overlap_plan make_assembly_plan(const model& m, const residency& r, int rank);
 
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/overlap/make_plan.ipp>
+#endif

@@ -29,20 +29,7 @@ class assignment {
 public:
     /// Assigns every unit to all `world` workers.
     /// @throws sdp::error if `world` < 1 or the model is not valid
-    assignment(const model& m, int world)
-        : world_(world)
-    {
-        if (world < 1)
-            detail::fail("an assignment for ", world, " workers was asked for; expected at least 1");
-        m.validate();
-        const auto everyone = rank_set::all(world);
-        const auto number = sets_.add(everyone);
-        for (const auto& g : m.groups()) {
-            groups_.push_back({g.name, g.neurons, false, {{0, g.neurons, number}}});
-        }
-        for (const auto& b : m.blocks())
-            blocks_.push_back({b.name, false, number});
-    }
+    assignment(const model& m, int world);
 
     /// A unit as stored: its neurons and the number of its holder set. An entry usually is one unit. A design with many units and
     /// few holder sets merges neighbouring units of the same holders into one entry.
@@ -56,68 +43,19 @@ public:
 
     /// Splits a group into units that cover its neurons in order, without gaps.
     /// @throws sdp::error if the units leave a gap, or a unit has no holder or a holder outside the world
-    void assign(group_id id, std::span<const neuron_unit> units)
-    {
-        if (index_of(id) >= groups_.size())
-            detail::fail("neuron group number ", index_of(id), " was assigned, but the model has ", groups_.size());
-        auto& g = groups_[index_of(id)];
-        std::vector<unit> out;
-        out.reserve(units.size());
-        index_t next = 0;
-        for (const auto& u : units) {
-            check_continues(g, next, u.begin, u.end);
-            check_holders(
-                [&] { return detail::text("neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ")"); }, u.holders);
-            out.push_back({u.begin, u.end, sets_.add(u.holders)});
-            next = u.end;
-        }
-        check_end(g, next);
-        g.units = std::move(out);
-        g.partitioned = true;
-    }
+    void assign(group_id id, std::span<const neuron_unit> units);
 
     /// Adds a holder set and returns its number, by which `assign` refers to it. Serves designs with few sets and many units.
     /// @throws sdp::error if the set is empty or contains a rank outside the world
-    std::uint32_t add_holders(const rank_set& holders)
-    {
-        check_holders([] { return std::string("a holder set"); }, holders);
-        return sets_.add(holders);
-    }
+    std::uint32_t add_holders(const rank_set& holders);
 
     /// Splits a group into units whose holder sets `add_holders` has numbered.
     /// @throws sdp::error if the units do not cover the group, or no holder set has such a number
-    void assign(group_id id, std::vector<unit> units)
-    {
-        if (index_of(id) >= groups_.size())
-            detail::fail("neuron group number ", index_of(id), " was assigned, but the model has ", groups_.size());
-        auto& g = groups_[index_of(id)];
-        index_t next = 0;
-        for (const auto& u : units) {
-            check_continues(g, next, u.begin, u.end);
-            if (u.holders >= sets_.size())
-                detail::fail("neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ") are held by set number ",
-                    u.holders, ", but only ", sets_.size(), " sets were added");
-            if (u.count < 1)
-                detail::fail(
-                    "neuron group '", g.name, "', neurons [", u.begin, ", ", u.end, ") stand for 0 units; expected at least 1");
-            next = u.end;
-        }
-        check_end(g, next);
-        g.units = std::move(units);
-        g.partitioned = true;
-    }
+    void assign(group_id id, std::vector<unit> units);
 
     /// Assigns a block to its holders.
     /// @throws sdp::error if `holders` is empty or contains a rank outside the world
-    void assign(block_id id, const rank_set& holders)
-    {
-        if (index_of(id) >= blocks_.size())
-            detail::fail("block number ", index_of(id), " was assigned, but the model has ", blocks_.size());
-        auto& b = blocks_[index_of(id)];
-        check_holders([&] { return detail::text("block '", b.name, "'"); }, holders);
-        b.holders = sets_.add(holders);
-        b.partitioned = true;
-    }
+    void assign(block_id id, const rank_set& holders);
 
     [[nodiscard]] int world() const noexcept { return world_; }
 
@@ -176,16 +114,8 @@ private:
         if (holders.intervals().back().end > world_)
             detail::fail(what(), " is held by ranks ", holders.ranks(), ", but the world has ", world_, " workers");
     }
-    static void check_continues(const group_entry& g, index_t next, index_t begin, index_t end)
-    {
-        if (begin != next || end <= begin)
-            detail::fail("neuron group '", g.name, "': unit [", begin, ", ", end, ") does not continue at neuron ", next);
-    }
-    static void check_end(const group_entry& g, index_t next)
-    {
-        if (next != g.neurons)
-            detail::fail("neuron group '", g.name, "': the units end at neuron ", next, ", but it has ", g.neurons);
-    }
+    static void check_continues(const group_entry& g, index_t next, index_t begin, index_t end);
+    static void check_end(const group_entry& g, index_t next);
 
     int world_;
     detail::number_table<rank_set> sets_; ///< far fewer than units
@@ -194,3 +124,7 @@ private:
 };
 
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/partition/assignment.ipp>
+#endif

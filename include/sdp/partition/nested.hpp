@@ -6,8 +6,6 @@
 #include <sdp/partition/block.hpp>
 #include <sdp/partition/neuron.hpp>
 
-#include <deque>
-
 namespace sdp {
 
 /// Splits blocks first, then splits the neuron groups inside each block among the block's holders, so every element has a holder.
@@ -26,29 +24,11 @@ struct nested_partition {
     neuron_partition inner;
 
     /// @throws sdp::error as the two policies do, and if the inner coverage gives no whole number of a block's holders
-    [[nodiscard]] assignment operator()(const model& m, int world) const
-    {
-        auto out = outer(m, world);
-        if (inner.design != holder_design::random) {
-            detail::neuron_dealer dealer(m, inner);
-            for (const group_id id : detail::select_groups(m, inner.groups)) {
-                const auto within = m.enclosing_block(id);
-                const auto workers = within ? out.holders(*within) : rank_set::all(world);
-                dealer.add(id, workers, holders_for(inner.coverage, workers.size()));
-            }
-            dealer.write(out);
-            return out;
-        }
-        std::deque<std::vector<int>> candidates; // a deque keeps addresses stable: the design refers to them
-        detail::neuron_design design(m, world, inner.granularity, inner.seed);
-        for (const group_id id : detail::select_groups(m, inner.groups)) {
-            const auto within = m.enclosing_block(id);
-            candidates.push_back(within ? out.holders(*within).ranks() : rank_set::all(world).ranks());
-            design.add(id, candidates.back(), holders_for(inner.coverage, static_cast<int>(candidates.back().size())));
-        }
-        design.write(out);
-        return out;
-    }
+    [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 
 } // namespace sdp
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/partition/nested.ipp>
+#endif

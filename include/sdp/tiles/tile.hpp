@@ -8,6 +8,7 @@
 
 #include <sdp/tensor.hpp>
 #include <sdp/tiles/half.hpp>
+#include <sdp/tiles/square_lanes.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -61,7 +62,6 @@ struct work_tile {
     std::uint16_t tensor = 0; ///< index into the bucket's tensors
     std::uint16_t width = 1; ///< elements moved at a time
 };
-inline constexpr std::uint32_t tile_elements = 4096;
 
 /// A sum group: all trainers' elements of one piece, which are summed.
 struct sum_group {

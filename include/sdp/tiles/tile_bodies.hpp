@@ -7,6 +7,7 @@
 /// end.
 
 #include <sdp/tiles/half.hpp>
+#include <sdp/tiles/square_lanes.hpp>
 #include <sdp/tiles/tile.hpp>
 
 #include <cstddef>
@@ -265,8 +266,6 @@ template <class T, class W> struct tensor_sum_body {
 
 /// Sums of squares, in double. `square_lanes` threads share a tile; lane i adds elements i, i + `square_lanes`, …, and the sums
 /// of the lanes are added by halving. The order of the sum is therefore the same on every device and host.
-inline constexpr std::uint32_t square_lanes = 32;
-
 template <class T> struct square_body {
     [[nodiscard]] SDP_HOST_DEVICE double operator()(const tile_job& job, const work_tile& t, std::uint32_t lane) const
     {
@@ -280,14 +279,5 @@ template <class T> struct square_body {
         return sum;
     }
 };
-
-/// Adds the sums of the lanes by halving.
-[[nodiscard]] inline double add_lanes(double (&sums)[square_lanes]) noexcept
-{
-    for (std::uint32_t half = square_lanes / 2; half > 0; half /= 2)
-        for (std::uint32_t lane = 0; lane < half; ++lane)
-            sums[lane] += sums[lane + half];
-    return sums[0];
-}
 
 } // namespace sdp::tiles

@@ -6,6 +6,7 @@
 /// NCCL refuses two ranks on one device unless it takes them for different hosts: give each process an NCCL_HOSTID of its own.
 
 #include <sdp/comm/nccl.hpp>
+#include <sdp/stream.hpp>
 
 #include <chrono>
 #include <cstdio>

@@ -4,6 +4,7 @@
 
 #include <sdp/comm/nccl.hpp>
 #include <sdp/sdp.hpp>
+#include <sdp/stream.hpp>
 
 #include <cstdio>
 #include <vector>

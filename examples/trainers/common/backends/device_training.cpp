@@ -6,6 +6,7 @@
 
 #include <sdp/comm/cuda_threads.hpp>
 #include <sdp/comm/nccl.hpp>
+#include <sdp/stream.hpp>
 
 #include <c10/cuda/CUDAFunctions.h>
 

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -32,29 +31,7 @@ public:
     }
 
     /// A batch of the given messages, posted to no lane yet.
-    [[nodiscard]] thread_batch* take(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives)
-    {
-        if (free_ == nullptr) {
-            auto fresh = std::make_unique<thread_batch>();
-            fresh->messages = std::make_unique<thread_message[]>(most_);
-            batches_.push_back(std::move(fresh));
-            free_ = batches_.back().get();
-        }
-        auto* const batch = free_;
-        free_ = batch->next_free;
-        batch->count = 0;
-        for (const auto& each : receives) {
-            auto& message = next_message(*batch, tag, each.peer, each.bytes);
-            message.outgoing = false;
-            message.target = each.data;
-        }
-        for (const auto& each : sends) {
-            auto& message = next_message(*batch, tag, each.peer, each.bytes);
-            message.outgoing = true;
-            message.source = each.data;
-        }
-        return batch;
-    }
+    [[nodiscard]] thread_batch* take(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives);
 
     void put_back(thread_batch* batch) noexcept
     {
@@ -80,3 +57,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/comm/detail/thread_batch.ipp>
+#endif

@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -41,22 +40,7 @@ public:
     }
 
     /// Opens a rank's part of its next memory, filled with zeros, without waiting for the others. The memory owns `keep`.
-    [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes, std::shared_ptr<void> keep)
-    {
-        std::vector<thread_memory::line> mine((bytes + sizeof(thread_memory::line) - 1) / sizeof(thread_memory::line));
-        const std::lock_guard lock(mutex_);
-        const auto at = unfinished_.try_emplace(opened_[rank]++).first;
-        if (!at->second)
-            at->second = std::make_shared<thread_memory>(opened_.size());
-        auto out = at->second;
-        auto& place = out->own[rank];
-        place = std::move(mine);
-        out->kept[rank] = std::move(keep);
-        out->visible[rank].store(place.empty() ? nullptr : place.front().bytes, std::memory_order_release);
-        if (++out->opened == opened_.size())
-            unfinished_.erase(at); // the ranks' own pointers keep it alive from now on
-        return out;
-    }
+    [[nodiscard]] std::shared_ptr<thread_memory> open(std::size_t rank, std::size_t bytes, std::shared_ptr<void> keep);
 
 private:
     std::mutex mutex_;
@@ -65,3 +49,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/comm/detail/thread_memory.ipp>
+#endif

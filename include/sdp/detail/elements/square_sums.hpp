@@ -4,7 +4,7 @@
 /// @brief Sums of squares of a piece, in the order that a device uses too.
 
 #include <sdp/detail/elements/local_tensor.hpp>
-#include <sdp/tiles/tile_bodies.hpp>
+#include <sdp/tiles/square_lanes.hpp>
 
 #include <algorithm>
 #include <cstdint>

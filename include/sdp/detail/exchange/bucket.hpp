@@ -54,23 +54,11 @@ struct bucket {
 };
 
 /// Groups parameters into buckets in backward order, last declared first. Counts full sizes, which all ranks know.
-[[nodiscard]] inline std::vector<bucket> make_buckets(
-    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max())
-{
-    std::vector<bucket> out;
-    std::size_t filled = 0;
-    for (std::size_t p = m.parameters().size(); p-- > 0;) {
-        const auto& parameter = m.parameters()[p];
-        const std::size_t bytes = static_cast<std::size_t>(parameter.size()) * size_of(parameter.type());
-        if (out.empty() || filled + bytes > bucket_bytes || out.back().type != parameter.type()
-            || out.back().parameters.size() == most_parameters) {
-            out.emplace_back().type = parameter.type();
-            filled = 0;
-        }
-        out.back().parameters.push_back(p);
-        filled += bytes;
-    }
-    return out;
-}
+[[nodiscard]] std::vector<bucket> make_buckets(
+    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max());
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/exchange/bucket.ipp>
+#endif

@@ -26,32 +26,7 @@ class bucket_buffers {
 public:
     /// @param routes by class
     bucket_buffers(overlap_plan&& plan, std::vector<bucket>&& buckets, std::vector<route_kind> routes,
-        const bound_tensors& tensors, const synchronizer_options& options, const buffer_rules& rules)
-        : plan_(std::move(plan))
-        , peers_(plan_)
-        , tensors_(&tensors)
-        , options_(options)
-        , routes_(std::move(routes))
-        , buckets_(std::move(buckets))
-    {
-        for (std::size_t p = 0; p + 1 < plan_.first_piece.size(); ++p)
-            interleaved_.push_back(rules.pack_own && detail::is_interleaved(plan_, p));
-        sent_in_place_.assign(interleaved_.size(), false);
-        for (const bool interleaved : interleaved_)
-            exposed_in_place_.push_back(rules.in_tensors && !interleaved);
-        sizes_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
-        for (std::size_t b = 0; b < buckets_.size(); ++b) {
-            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
-            lay_out(buckets_[b], plan_, peers_, placement(), {options.shared_gradients && plain, wire_size_of(b)});
-            for (const auto& s : buckets_[b].peers)
-                for (const auto& stretch : {s.sent_from, s.returned_from})
-                    if (stretch)
-                        sent_in_place_[stretch->parameter] = true;
-            auto& size = sizes_[b % sizes_.size()];
-            size = std::max(size, buckets_[b].bytes);
-            limited_ = limited_ || buckets_[b].bytes > 0 || buckets_[b].exposed_bytes > 0;
-        }
-    }
+        const bound_tensors& tensors, const synchronizer_options& options, const buffer_rules& rules);
     // Not copyable: peers have the address of the plan.
     bucket_buffers(const bucket_buffers&) = delete;
     bucket_buffers& operator=(const bucket_buffers&) = delete;
@@ -112,24 +87,11 @@ public:
     }
 
     /// Counts the elements of a bucket that the transport's own all-reduce sums, by the formula of a ring, rounded down.
-    void count_native(std::size_t b, traffic& sent) const noexcept
-    {
-        const auto world = static_cast<std::size_t>(plan_.world);
-        sent.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type) * (world - 1) / world;
-    }
+    void count_native(std::size_t b, traffic& sent) const noexcept;
 
     /// Counts a bucket's gradients that use memory. As many bytes cross between two workers as in messages, and the counters
     /// treat both alike.
-    void count_in_memory(std::size_t b, traffic& sent) const noexcept
-    {
-        for (const auto& s : buckets_[b].peers) {
-            const std::size_t there = s.exposed + s.paired;
-            const std::size_t back = values_to_trainers() ? 0 : s.read - s.paired;
-            sent.reduce_bytes += there * wire_size_of(b);
-            sent.publish_bytes += back * wire_size_of(b);
-            sent.messages += (there > 0 ? 1U : 0U) + (back > 0 ? 1U : 0U);
-        }
-    }
+    void count_in_memory(std::size_t b, traffic& sent) const noexcept;
 
 private:
     [[nodiscard]] std::byte* in_tensor(const gradient_stretch& s) const noexcept
@@ -151,3 +113,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/exchange/bucket_buffers.ipp>
+#endif

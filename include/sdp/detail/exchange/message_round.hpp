@@ -5,7 +5,6 @@
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/root_collectives.hpp>
-#include <sdp/comm/stream.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/traffic.hpp>
 
@@ -70,7 +69,7 @@ public:
     }
 
     /// Enqueues the added messages on the communicator's stream.
-    void start_on_stream(round_kind kind) requires stream_exchange<C>
+    void start_on_stream(round_kind kind)
     {
         if (outgoing_.empty() && incoming_.empty())
             return;

@@ -5,13 +5,11 @@
 
 #include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/elements/local_tensor.hpp>
-#include <sdp/detail/elements/square_sums.hpp>
 #include <sdp/model.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
 #include <sdp/traffic.hpp>
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -29,54 +27,18 @@ template <class Visit> void for_each_owned(const overlap_plan& plan, Visit visit
 }
 
 /// The range of each parameter in the flat shard.
-[[nodiscard]] inline std::vector<owned_range> owned_ranges(const overlap_plan& plan)
-{
-    std::vector<owned_range> out;
-    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
-        if (out.empty() || out.back().parameter != parameter_id(p))
-            out.push_back({parameter_id(p), out.empty() ? 0 : out.back().offset + out.back().size, 0});
-        out.back().size += static_cast<index_t>(plan.size_of(piece));
-    });
-    return out;
-}
+[[nodiscard]] std::vector<owned_range> owned_ranges(const overlap_plan& plan);
 
 /// The sum of squares of the gradients that this worker owns, and the first parameter with a sum that is not finite, or the
 /// number of parameters if there is none.
-[[nodiscard]] inline std::pair<double, std::size_t> owned_square_norm(
-    const overlap_plan& plan, std::span<const tensor_view> gradients)
-{
-    double sum = 0;
-    std::size_t nonfinite_parameter = gradients.size();
-    for_each_owned(plan, [&](std::size_t p, const overlap_piece& piece) {
-        with_element_type(gradients[p].type, [&]<class T>(T) {
-            for_each_square_sum(plan, piece, local_tensor<T>(gradients[p]), [&](double part) {
-                if (!std::isfinite(part) && nonfinite_parameter == gradients.size())
-                    nonfinite_parameter = p;
-                sum += part;
-            });
-        });
-    });
-    return {sum, nonfinite_parameter};
-}
+[[nodiscard]] std::pair<double, std::size_t> owned_square_norm(const overlap_plan& plan, std::span<const tensor_view> gradients);
 
 enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 
 enum class owned_kind : std::uint8_t { gradients, values };
 
 /// @throws sdp::error unless the shard has the length and element type of the owned elements, is contiguous, and lies in `space`
-inline void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space)
-{
-    index_t size = 0;
-    for_each_owned(plan, [&](std::size_t, const overlap_piece& piece) { size += static_cast<index_t>(plan.size_of(piece)); });
-    if (shard.space != space || !shard.contiguous() || shard.size() != size)
-        fail("the flat shard on rank ", plan.rank, " has shape ", shard.shape, "; expected ", size, " consecutive elements in ",
-            space == memory_space::host ? "host" : "device", " memory");
-    for_each_owned(plan, [&](std::size_t p, const overlap_piece&) {
-        if (const auto& parameter = m.parameters()[p]; parameter.type() != shard.type)
-            fail("parameter '", parameter.name, "' holds ", name_of(parameter.type()), ", the flat shard ", name_of(shard.type),
-                "; a shard has one element type");
-    });
-}
+void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space);
 
 /// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` returns.
 template <class TensorOf>
@@ -97,3 +59,7 @@ void copy_owned(const overlap_plan& plan, const tensor_view& shard, shard_copy d
 }
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/exchange/owned_shard.ipp>
+#endif

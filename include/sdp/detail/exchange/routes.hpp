@@ -4,7 +4,6 @@
 /// @brief Chooses the route of each sharing class from the communicator's capabilities and the costs of the routes.
 
 #include <sdp/comm/communicator.hpp>
-#include <sdp/comm/stream.hpp>
 #include <sdp/overlap/plan.hpp>
 #include <sdp/synchronizer_options.hpp>
 #include <sdp/traffic.hpp>
@@ -26,8 +25,9 @@ enum class route_kind : std::uint8_t {
     native, ///< the transport's own all-reduce
 };
 
-/// @throws sdp::error unless the communicator supports the requested route
-template <communicator C> void check_route(const synchronizer_options& options)
+/// @param own_all_reduce true if the transport has an all-reduce that the engine uses
+/// @throws sdp::error unless the communicator offers the route that is asked for
+template <communicator C> void check_route(const synchronizer_options& options, bool own_all_reduce)
 {
     if (!peer_memory<C> && options.route == route_choice::memory)
         fail("route is memory, but the workers of this communicator do not reach each other's memory; expected a communicator "
@@ -35,7 +35,7 @@ template <communicator C> void check_route(const synchronizer_options& options)
              "models peer_memory");
     if (options.route != route_choice::native)
         return;
-    if (!native_all_reduce<C> && !stream_all_reduce<C>)
+    if (!own_all_reduce)
         fail("route is native, but this communicator has no all-reduce of its own; expected one that models native_all_reduce");
     if (options.wire != wire_format::as_is)
         fail("route is native and wire is ", name_of(options.wire),
@@ -65,23 +65,13 @@ template <communicator C> [[nodiscard]] bool in_tensors([[maybe_unused]] const s
 
 /// True if the memory route is faster than messages for a class. All trainers get the same answer, because the elements of a
 /// class are counted over the whole model.
-[[nodiscard]] inline bool memory_is_faster(const sharing_class& c, route_kind messages, const route_costs& costs)
-{
-    constexpr double element = 4; // bytes; f64 doubles both sides
-    const auto k = static_cast<double>(c.trainers.size());
-    const double bytes = static_cast<double>(c.elements) * element;
-    const auto time = [](const route_cost& cost, double rounds, double moved) {
-        return rounds * cost.round_us + moved * cost.byte_ns * 1e-3;
-    };
-    const double by_messages
-        = messages == route_kind::swap ? time(costs.messages, 1, bytes) : time(costs.messages, 2, 2 * (k - 1) / k * bytes);
-    return time(costs.memory, 2, 2 * bytes) <= by_messages;
-}
+[[nodiscard]] bool memory_is_faster(const sharing_class& c, route_kind messages, const route_costs& costs);
 
 /// The route of each class of the plan. All trainers of a class choose the same route, because the choice depends only on the set
 /// of trainers, the number of elements they share, and options that all ranks have alike.
 template <communicator C>
-[[nodiscard]] std::vector<route_kind> choose_routes(const overlap_plan& plan, const C& comm, const synchronizer_options& options)
+[[nodiscard]] std::vector<route_kind> choose_routes(
+    const overlap_plan& plan, const C& comm, const synchronizer_options& options, bool own_all_reduce = native_all_reduce<C>)
 {
     const bool memory = may_share_memory(plan, comm, options);
     const auto choose = [&](const sharing_class& c) {
@@ -90,9 +80,8 @@ template <communicator C>
             return route_kind::none;
         if (k == 1)
             return route_kind::local;
-        if constexpr (native_all_reduce<C> || stream_all_reduce<C>)
-            if (options.route == route_choice::native && static_cast<int>(k) == plan.world)
-                return route_kind::native;
+        if (own_all_reduce && options.route == route_choice::native && static_cast<int>(k) == plan.world)
+            return route_kind::native;
         const route_kind messages = k == 2 && options.update == update_mode::average && options.route != route_choice::two_sided
             ? route_kind::swap
             : route_kind::two_sided;
@@ -109,27 +98,11 @@ template <communicator C>
 }
 
 /// Lists the routes in use, for reports. `memory_route` is the communicator's name of its peer memory.
-[[nodiscard]] inline std::vector<route_use> list_routes(
-    const overlap_plan& plan, std::span<const route_kind> routes, std::string_view memory_route)
-{
-    const auto name_of = [&](route_kind route) -> std::string_view {
-        return route == route_kind::memory ? memory_route
-            : route == route_kind::swap    ? "swap"
-            : route == route_kind::native  ? "native"
-                                           : "two-sided";
-    };
-    std::vector<route_use> out;
-    const auto use_of = [&](route_kind route) -> route_use& {
-        const auto at = std::ranges::find(out, name_of(route), &route_use::route);
-        return at != out.end() ? *at : *out.insert(out.end(), {name_of(route), 0, 0});
-    };
-    for (const auto& piece : plan.pieces)
-        if (const auto route = routes[piece.sharing_class]; route > route_kind::local)
-            use_of(route).elements += plan.size_of(piece);
-    for (const auto route : routes)
-        if (route > route_kind::local)
-            ++use_of(route).holder_sets;
-    return out;
-}
+[[nodiscard]] std::vector<route_use> list_routes(
+    const overlap_plan& plan, std::span<const route_kind> routes, std::string_view memory_route);
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/exchange/routes.ipp>
+#endif

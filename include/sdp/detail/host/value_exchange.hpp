@@ -23,41 +23,13 @@ public:
     }
 
     /// `values` are by parameter and slab; `buffer` is the bucket's.
-    void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        with_element_type(b.type, [&]<class T>(T) { pack<T>(b, values, buffer); });
-    }
-    void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        with_element_type(b.type, [&]<class T>(T) { unpack<T>(b, values, buffer); });
-    }
+    void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
+    void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
 private:
-    template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        walker_.begin_values(b);
-        for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p))
-                if (walker_.owner_of(piece) == peer_table::self && !values[p].empty()) {
-                    const local_tensor<T> own(values[p][piece.slab]);
-                    walker_.values(
-                        piece,
-                        [&](std::uint32_t, std::size_t at) { own.gather(*plan_, piece, reinterpret_cast<T*>(buffer) + at); },
-                        [](std::uint32_t, std::size_t) {});
-                }
-    }
+    template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
-    template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-    {
-        walker_.begin_values(b);
-        for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p))
-                walker_.values(
-                    piece, [](std::uint32_t, std::size_t) {},
-                    [&](std::uint32_t, std::size_t at) {
-                        local_tensor<T>(values[p][piece.slab]).scatter(*plan_, piece, reinterpret_cast<const T*>(buffer) + at);
-                    });
-    }
+    template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer);
 
     const overlap_plan* plan_;
     piece_places walker_; ///< kept so that a step allocates nothing
@@ -95,3 +67,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/host/value_exchange.ipp>
+#endif

@@ -6,7 +6,6 @@
 #include <sdp/detail/exchange/bound_tensors.hpp>
 #include <sdp/detail/exchange/owned_shard.hpp>
 #include <sdp/detail/host/host_engine.hpp>
-#include <sdp/detail/stream/stream_engine.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -109,12 +108,19 @@ concept step_engine = communicator<C> && requires(E& e, const E& k, element_type
     e.count_control(bytes);
 };
 
-/// The engine for a communicator. A specialization gives a communicator an engine of its own.
-template <communicator C> struct engine_for {
-    using type = host_engine<C>;
+/// A communicator on a stream, recognised without the types that tiles are made of.
+template <class C>
+concept works_on_stream = requires(C& c, std::span<const outgoing> sends, std::span<const incoming> receives)
+{
+    c.exchange_on_stream(sends, receives);
 };
-template <stream_exchange C> struct engine_for<C> {
-    using type = stream_engine<C>;
+
+/// The engine for a communicator; a specialization gives a communicator an engine of its own. It is the host's engine unless
+/// `sdp/stream.hpp`, which most units need not read, adds the one for streams.
+template <communicator C> struct engine_for {
+    static_assert(!works_on_stream<C>,
+        "this communicator works on a stream, and the engine for streams was not included; expected #include <sdp/stream.hpp>");
+    using type = host_engine<C>;
 };
 template <communicator C>
 requires step_engine<typename engine_for<C>::type, C>

@@ -3,7 +3,6 @@
 /// @file
 /// @brief A thread that calls a function now and then while there is something under way.
 
-#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <functional>
@@ -24,34 +23,12 @@ public:
     ~progress_thread() { stop(); }
 
     /// `push` says whether something is still under way.
-    void start(std::function<bool()> push)
-    {
-        push_ = std::move(push);
-        thread_ = std::thread([this] { run(); });
-    }
+    void start(std::function<bool()> push);
     /// No call of the function is under way or comes after this.
-    void stop() noexcept
-    {
-        if (!thread_.joinable())
-            return;
-        {
-            const lock_type lock(mutex_);
-            ended_ = true;
-        }
-        wake_.notify_one();
-        thread_.join();
-    }
+    void stop() noexcept;
 
     /// @throws what the function has thrown on the thread since the last time
-    [[nodiscard]] lock_type lock()
-    {
-        if (!thread_.joinable())
-            return {};
-        lock_type out(mutex_);
-        if (auto thrown = std::exchange(thrown_, nullptr))
-            std::rethrow_exception(thrown);
-        return out;
-    }
+    [[nodiscard]] lock_type lock();
 
     /// The same without a look at what was thrown.
     [[nodiscard]] lock_type guard() { return thread_.joinable() ? lock_type(mutex_) : lock_type(); }
@@ -64,24 +41,7 @@ public:
     }
 
 private:
-    void run()
-    {
-        constexpr std::chrono::microseconds pause(50); // rarely enough to leave the cores to the host
-        for (lock_type lock(mutex_);;) {
-            wake_.wait(lock, [this] { return busy_ || ended_; });
-            if (ended_)
-                return;
-            try {
-                busy_ = push_();
-            } catch (...) {
-                thrown_ = std::current_exception();
-                busy_ = false;
-            }
-            lock.unlock();
-            std::this_thread::sleep_for(pause);
-            lock.lock();
-        }
-    }
+    void run();
 
     std::recursive_mutex mutex_;
     std::condition_variable_any wake_;
@@ -92,3 +52,7 @@ private:
 };
 
 } // namespace sdp::detail
+
+#ifndef SDP_SEPARATE_COMPILATION
+#include <sdp/src/detail/step/progress_thread.ipp>
+#endif

@@ -27,6 +27,7 @@ template <stream_exchange C> class stream_engine {
 public:
     static constexpr memory_space space = C::space; ///< where tensors lie
     static constexpr bool contiguous_only = true;
+    static constexpr bool own_all_reduce = stream_all_reduce<C>; ///< of the transport
     static constexpr std::size_t most_parameters = tiles::most_tensors / 2; ///< in a bucket: values may be of two tensors each
     static void check_type(element_type) noexcept { } ///< all are exchanged
     static_assert(stream_peer_memory<C> || !peer_memory<C>, "on a stream, memory that peers reach has to hold tensors too");
@@ -37,8 +38,8 @@ public:
         const synchronizer_options& options, std::span<const std::size_t>)
         : comm_(std::move(comm))
         , arrays_(comm_)
-        , buffers_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
-              {.in_tensors = in_tensors<C>(options), .pack_own = false})
+        , buffers_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options), own_all_reduce), tensors,
+              options, {.in_tensors = in_tensors<C>(options), .pack_own = false})
         , in_tensors_(comm_, buffers_, sent_, options)
         , program_(buffers_)
         , weights_(buffers_.plan(), options.normalizer)

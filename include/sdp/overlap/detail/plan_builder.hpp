@@ -18,12 +18,13 @@
 
 namespace sdp::detail {
 
-/// Builds plans from strips, one parameter after another. `wanted(residents)` selects the strips that the plan needs.
-template <class Wanted> class plan_builder {
+/// Builds plans from strips, one parameter after another.
+class plan_builder {
 public:
-    plan_builder(const model& m, const residency& r, int rank, Wanted wanted)
+    /// @param stored_by the worker whose strips the plan needs; without one it needs all strips
+    plan_builder(const model& m, const residency& r, int rank, std::optional<int> stored_by)
         : model_(m)
-        , cutter_(m, r, std::move(wanted))
+        , cutter_(m, r, stored_by)
     {
         plan_.rank = rank;
         plan_.world = r.world();
@@ -256,7 +257,7 @@ private:
     static constexpr auto none = static_cast<std::uint32_t>(-1);
 
     const model& model_;
-    strip_cutter<Wanted> cutter_;
+    strip_cutter cutter_;
     overlap_plan plan_;
     std::vector<std::vector<axis_map>> maps_; ///< by slab and axis, of the current parameter
     std::vector<placed_strip> placed_; ///< the strips of the current box

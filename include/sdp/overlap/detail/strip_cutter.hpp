@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,18 +33,19 @@ struct strip {
     [[nodiscard]] std::uint64_t elements() const noexcept { return row_count() * row_elements(); }
 };
 
-/// Cuts parameters into the strips whose residents are `wanted`.
+/// Cuts parameters into the strips that one worker stores, or into all strips.
 ///
-/// `wanted` must hold for a set of residents whenever it holds for a subset, because axes are intersected one by one. A worker
-/// then never inspects elements that it does not store, and has its strips in the global order nevertheless. `wanted` is called
-/// once per class, and the runs of a group are filtered once instead of for every parameter on the group.
-template <class Wanted> class strip_cutter {
+/// Axes are intersected one by one, and a worker that stores an intersection stores both sides of it. A worker therefore never
+/// inspects elements that it does not store, and has its strips in the global order nevertheless. The rank is looked up once per
+/// class, and the runs of a group are filtered once instead of for every parameter on the group.
+class strip_cutter {
 public:
     /// The model and the residency must outlive the cutter.
-    strip_cutter(const model& m, const residency& r, Wanted wanted)
+    /// @param stored_by the worker whose strips are cut; without one all strips are cut
+    strip_cutter(const model& m, const residency& r, std::optional<int> stored_by)
         : model_(m)
         , residency_(r)
-        , wanted_(std::move(wanted))
+        , stored_by_(stored_by)
         , classes_(&r.classes())
         , sifted_(m.groups().size())
     {
@@ -161,7 +163,7 @@ private:
             known_.resize(std::max(classes_.size(), 2 * known_.size()), unknown);
         auto& known = known_[number];
         if (known == unknown)
-            known = wanted_(classes_[number]) ? yes : no;
+            known = !stored_by_ || classes_[number].stored.contains(*stored_by_) ? yes : no;
         return known == yes;
     }
 
@@ -208,7 +210,7 @@ private:
 
     const model& model_;
     const residency& residency_;
-    Wanted wanted_;
+    std::optional<int> stored_by_;
     resident_classes classes_; ///< grows by intersections
     std::vector<answer> known_; ///< by class
     std::vector<sifted_runs> sifted_; ///< by group

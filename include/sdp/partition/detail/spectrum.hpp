@@ -3,10 +3,15 @@
 /// @file
 /// @brief Eigenvalues of the matrices that describe connectivity.
 
+#include <sdp/partition/detail/number_table.hpp>
+#include <sdp/partition/detail/weighted_sets.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace sdp::detail {
@@ -71,6 +76,82 @@ namespace sdp::detail {
         (above ? low : high) = middle;
     }
     return low + (high - low) / 2;
+}
+
+/// Computes λ₂ by Lanczos iteration on D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2}, whose first eigenvector √D_w is known and projected
+/// out. The matrix is never formed: a product is one pass over the intervals of the sets. The iteration does not
+/// orthogonalise against all earlier vectors. It therefore finds some eigenvalues repeatedly, which does not affect the
+/// largest.
+[[nodiscard]] inline double second_eigenvalue(const weighted_sets& units, const std::vector<double>& degree)
+{
+    const std::size_t n = degree.size();
+    std::vector<double> first(n), v(n), before(n, 0.0), next(n), prefix(n + 1), change(n + 1), diagonal, beside;
+    const double total = std::accumulate(degree.begin(), degree.end(), 0.0);
+    for (std::size_t i = 0; i < n; ++i)
+        first[i] = std::sqrt(degree[i] / total);
+    const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
+        double sum = 0;
+        for (std::size_t i = 0; i < n; ++i)
+            sum += a[i] * b[i];
+        return sum;
+    };
+    const auto add = [n](std::vector<double>& to, double factor, const std::vector<double>& from) {
+        for (std::size_t i = 0; i < n; ++i)
+            to[i] += factor * from[i];
+    };
+    for (std::size_t i = 0; i < n; ++i) // any start vector that is not orthogonal to the wanted eigenvector
+        v[i] = static_cast<double>(mix64(i + 1) >> 11) * 0x1p-53 - 0.5;
+    add(v, -dot(v, first), first);
+    const double length = std::sqrt(dot(v, v));
+    for (auto& x : v)
+        x /= length;
+
+    double value = 0;
+    for (std::size_t step = 1, look = 16;; ++step) {
+        // Computes next = D_w^{-1/2} A D_u⁻¹ Aᵀ D_w^{-1/2} v, with sums over intervals from one prefix sum.
+        prefix[0] = 0;
+        for (std::size_t i = 0; i < n; ++i)
+            prefix[i + 1] = prefix[i] + v[i] / std::sqrt(degree[i]);
+        std::fill(change.begin(), change.end(), 0.0);
+        for (std::size_t s = 0; s < units.sets.size(); ++s) {
+            double sum = 0;
+            int size = 0;
+            for (const auto& i : units.sets[s]->intervals()) {
+                sum += prefix[static_cast<std::size_t>(i.end)] - prefix[static_cast<std::size_t>(i.begin)];
+                size += i.end - i.begin;
+            }
+            const double mean = units.weights[s] * sum / size;
+            for (const auto& i : units.sets[s]->intervals()) {
+                change[static_cast<std::size_t>(i.begin)] += mean;
+                change[static_cast<std::size_t>(i.end)] -= mean;
+            }
+        }
+        double running = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            running += change[i];
+            next[i] = running / std::sqrt(degree[i]);
+        }
+        add(next, -dot(next, first), first);
+        const double alpha = dot(next, v);
+        add(next, -alpha, v);
+        if (!beside.empty())
+            add(next, -beside.back(), before);
+        diagonal.push_back(alpha);
+        const double beta = std::sqrt(dot(next, next));
+        const bool exhausted = beta < 1e-13 || step >= 20'000;
+        if (step == look || exhausted) {
+            const double found = largest_eigenvalue(diagonal, beside);
+            if (exhausted || found - value <= 1e-6 * (1 - found))
+                return found;
+            value = found;
+            look += look / 2;
+        }
+        beside.push_back(beta);
+        std::swap(before, v);
+        std::swap(v, next);
+        for (auto& x : v)
+            x /= beta;
+    }
 }
 
 } // namespace sdp::detail

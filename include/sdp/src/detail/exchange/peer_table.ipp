@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#pragma once
+/// @file
+/// @brief Numbers the peers of a plan.
+
+#include <sdp/detail/exchange/peer_table.hpp>
+#include <sdp/src/separate.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace sdp::detail {
+
+SDP_INLINE peer_table::peer_table(const overlap_plan& plan)
+{
+    for (const auto& c : plan.classes) {
+        ranks.insert(ranks.end(), c.trainers.begin(), c.trainers.end());
+        if (c.position >= 0) // two readers never exchange
+            ranks.insert(ranks.end(), c.readers.begin(), c.readers.end());
+    }
+    std::sort(ranks.begin(), ranks.end());
+    ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+    std::erase(ranks, plan.rank);
+    const auto index = [&](int rank) {
+        const auto at = std::lower_bound(ranks.begin(), ranks.end(), rank);
+        return at != ranks.end() && *at == rank ? static_cast<std::uint32_t>(at - ranks.begin()) : self;
+    };
+    for (const auto& c : plan.classes) {
+        auto& m = classes.emplace_back();
+        for (const int rank : c.trainers)
+            m.trainers.push_back(index(rank));
+        for (const int rank : c.readers)
+            m.readers.push_back(index(rank));
+    }
+}
+
+} // namespace sdp::detail
