@@ -110,7 +110,7 @@ try {
     compare_mixing();
     sdp::run_workers(4, work);
 
-    // What the policy refuses is an error on every rank, and nobody waits for anybody.
+    // A refusal by the policy is an error on every rank, and no rank waits for another.
     try {
         sdp::run_workers(4, [](sdp::thread_communicator comm) {
             sdp::data_parallel net(description().model, cyclic_windows {.k = 5}, sdp::forward_masking {}, comm);

@@ -242,7 +242,7 @@ template <sdp::communicator C>
     return out;
 }
 
-/// What copying the held bytes once costs: the floor of anything that packs.
+/// Time of one copy of the held bytes: a lower bound for any contender that packs.
 [[nodiscard]] inline bench::contender copy_contender(std::size_t bytes, std::span<float> arena)
 {
     const auto from = arena.first(bytes / sizeof(float));

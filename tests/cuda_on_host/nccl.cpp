@@ -54,7 +54,7 @@ std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaS
             }};
 }
 
-/// Whether all that a group is for have begun to get in touch too. Under the ranks' lock.
+/// Returns true if all peers of a group have begun to connect too. Under the ranks' lock.
 bool in_touch(const ncclComm& comm)
 {
     return std::all_of(comm.called.begin(), comm.called.end(), [&](int peer) {

@@ -14,7 +14,7 @@
 
 namespace simulated {
 
-/// What NCCL has been asked for, since the start.
+/// Counts of the calls to NCCL since the start.
 struct nccl_record {
     std::atomic<int> made = 0; ///< communicators, of all ranks
     std::atomic<int> alive = 0; ///< of these, neither destroyed nor aborted

@@ -36,7 +36,7 @@ struct reduction {
     bool done = false;
 };
 
-/// What the ranks of an id share.
+/// State that the ranks of one id share.
 struct clique {
     std::mutex mutex;
     std::condition_variable changed;

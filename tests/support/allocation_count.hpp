@@ -8,7 +8,7 @@ namespace support {
 
 inline thread_local long allocation_count = 0;
 
-/// How many allocations `action` makes on this thread.
+/// Counts the allocations that `action` makes on this thread.
 template <class F> [[nodiscard]] long allocations_of(F&& action)
 {
     const auto before = allocation_count;

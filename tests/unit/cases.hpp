@@ -203,7 +203,7 @@ struct any_regime {
     return out;
 }
 
-/// Who stores and who trains each element of each parameter, by row-major index.
+/// Storers and trainers of each element of each parameter, by row-major index.
 struct element_table {
     std::vector<std::vector<mask>> stored, trained;
 
@@ -378,7 +378,7 @@ struct scene {
     return out;
 }
 
-/// Whether sharing units leads from every worker to every other.
+/// Returns true if shared units connect every worker to every other.
 [[nodiscard]] inline bool connected(const std::vector<mask>& units, int world)
 {
     mask reached = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the command line says, as far as it is not about one kind of model.
+/// @brief Options of the command line that apply to every kind of model.
 
 #include <sdp/error.hpp>
 
@@ -29,7 +29,7 @@ enum class precision { f32, bf16 };
 /// A smaller model trained by plain data parallelism, to compare with: the coverage's share of the neurons, or of the
 /// blocks, or nothing but what would be pinned.
 enum class shrinking { none, neuron, block, pinned };
-/// What is evened out between workers when blocks are dealt out: what they store, what they compute, or nothing.
+/// Quantity that a deal of blocks balances between workers: parameters, computation, or nothing.
 enum class balancing { parameters, work, none };
 /// Blocks that stay pinned in spite of the partition.
 enum class pinning { none, first, last, ends };

@@ -129,7 +129,7 @@ template <class NameOf> std::map<std::string, expected_use> expected_uses(const 
     return out;
 }
 
-/// What is wrong with what `routes()` says; empty if nothing is.
+/// Describes an error in the result of `routes()`; empty if there is none.
 template <class C, class NameOf>
 std::string flaw_of_routes(const unit::scene& s, C comm, const sdp::synchronizer_options& options, NameOf name_of)
 {
