@@ -51,7 +51,7 @@ if [ -n "$quick" ]; then
     kernel_size=4M
 fi
 
-# What a program prints is shown; what it measured goes to a file of its own. file <what> names the next one.
+# A program's output is shown; its measurements are written to a file of their own. file <what> names the next one.
 number=100
 file() {
     number=$((number + 1))

@@ -62,8 +62,8 @@ struct description {
     }
 };
 
-/// How fast averaging mixes eight workers, by the number of holders: what windows cost against a design in which all subsets
-/// of k workers occur, whose gap is 1 − (N−k)/(k(N−1)).
+/// Prints the spectral gap of eight workers by the number of holders: windows beside a design in which all subsets of k
+/// workers occur, whose gap is 1 − (N−k)/(k(N−1)).
 void compare_mixing()
 {
     constexpr int world = 8;

@@ -40,7 +40,7 @@ std::shared_ptr<ncclComm> usable(const ncclComm* handle)
     return out && out->introduced && !out->begun && out->device == simulated::current_device ? out : nullptr;
 }
 
-/// What a captured group leaves in its graph: NCCL lets a communicator go only after that.
+/// Returns an object that a captured group stores in its graph: NCCL frees a communicator only after the graph.
 std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaStream_t stream)
 {
     if (!simulated::stream_of(stream).captured)

@@ -98,8 +98,8 @@ private:
     return std::ldexp((bits & 1u) != 0 ? -mantissa : mantissa, exponent);
 }
 
-/// What a masking regime is, told once more without the library's types: from a unit's name, kind and holders to those
-/// who store it and those who train it.
+/// A masking regime without the library's types: maps a unit's name, kind and holders to the workers that store it and
+/// those that train it.
 struct rule {
     using function = std::function<rank_mask(std::string_view name, bool is_block, rank_mask holders, int world)>;
     function stored;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How many allocations of the calling thread were counted, in programs of which one source includes
+/// @brief Number of counted allocations of the calling thread, in programs of which one source includes
 /// allocation_counter.hpp.
 
 namespace support {

@@ -39,7 +39,7 @@ private:
     std::mt19937_64 engine_;
 };
 
-/// What is wrong with how `action` refuses: empty if it throws an `Error` whose sentence has all of `words` in it.
+/// Describes an error in the refusal of `action`: empty if it throws an `Error` whose sentence contains all of `words`.
 template <class Error = sdp::error, class F>
 [[nodiscard]] std::string flaw(F&& action, std::initializer_list<std::string_view> words)
 {

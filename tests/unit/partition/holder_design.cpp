@@ -16,7 +16,7 @@ namespace {
 
 using sdp::holder_design;
 
-/// What a policy gave to whom, unit by unit, as a plain list of ranks for each: nothing of the library's from here on.
+/// The holders that a policy gave each unit, as a plain list of ranks without a type of the library.
 struct unit_list {
     std::vector<std::vector<int>> holders;
     std::vector<std::size_t> group;

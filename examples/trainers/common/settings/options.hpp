@@ -18,8 +18,8 @@ namespace trainer {
 enum class backend { threads, mpi, nccl };
 enum class partition_kind { none, neuron, block };
 enum class masking_kind { forward, backward };
-/// What makes up for absent branches and neurons under forward masking: nothing, dividing their outputs by the coverage
-/// while training, or multiplying them by it when the full model is evaluated.
+/// Rescaling for absent branches and neurons under forward masking: none, a division of the outputs by the coverage while
+/// training, or a multiplication by it when the full model is evaluated.
 enum class rescaling { none, train, eval };
 enum class normalization { holders, world };
 enum class wire { native, bf16, f16 };
@@ -100,8 +100,8 @@ class program;
 /// @throws usage_error, help_request
 options parse(int argc, char** argv, program& p);
 
-/// Whether the command line asks for MPI. Needed before it is parsed: MPI is to be started first, so that only one rank
-/// reports what is wrong with the rest.
+/// Returns true if the command line asks for MPI. Call it before parsing: MPI must be started first, so that only one rank
+/// reports errors of the other options.
 bool asks_for_mpi(int argc, char** argv);
 
 /// "dense", or for example "block forward C=0.5".

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# What the tests of whole trainers share. Expects TRAIN, DIRECTORY and MPIRUN, and `small`: the options of a small training, with
+# Functions that the tests of whole trainers share. Expects TRAIN, DIRECTORY and MPIRUN, and `small`: the options of a small training, with
 # `--steps`.
 
 string(REPLACE "|" ";" MPIRUN "${MPIRUN}")

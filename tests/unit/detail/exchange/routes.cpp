@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief Which way gradients go by choice and by what the communicator can do; and that whoever fails on the way through memory
-/// leaves nobody reading what is gone.
+/// @brief Tests the routes of gradients by the options and the communicator's capabilities; and that no peer reads the memory of a
+/// worker that has failed on a memory route.
 
 #include <unit/cases.hpp>
 
