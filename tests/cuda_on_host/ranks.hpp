@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief State that the ranks of a simulated NCCL share, and work on their streams: messages that wait for their other side, sums
-/// that wait for all.
+/// @brief State that the ranks of a simulated NCCL share, and work on their streams: messages that wait for their other side,
+/// sums that wait for all.
 
 #include "nccl.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief Tests the routes of gradients by the options and the communicator's capabilities; and that no peer reads the memory of a
-/// worker that has failed on a memory route.
+/// @brief Tests the routes of gradients by the options and the communicator's capabilities; and that no peer reads the memory of
+/// a worker that has failed on a memory route.
 
 #include <unit/cases.hpp>
 
