@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""performance.py <json> <docs>: makes <docs>/results/ and the tables and the plot of <docs>/performance.md of what programs wrote.
+"""performance.py <json> <docs>: makes <docs>/results/ and the tables and the plot of <docs>/performance.md from the programs' output.
 
 <json> is a folder of Google Benchmark's JSON, a file for each run of a program, named after the program. <docs>/results/ gets a line
 for each benchmark of each run: medians over its repetitions, and the shortest and longest time.

@@ -51,7 +51,7 @@ if [ -n "$quick" ]; then
     kernel_size=4M
 fi
 
-# What a program prints is shown; what it measured goes to a file of its own. file <what> names the next one.
+# A program's output is shown; its measurements are written to a file of their own. file <what> names the next one.
 number=100
 file() {
     number=$((number + 1))
@@ -79,7 +79,7 @@ hidden() {
 # $backward_size is a list of words, to be split.
 # shellcheck disable=SC2086
 for run in $runs; do
-    # What the bounds are about, in every run.
+    # The settings of the bounds, in every run.
     mpi 8 $normal --holders 2,4,8,mixed --bytes $middle --run-bytes 4K
     mpi 8 $short --holders 2,4 --bytes 1M --run-bytes 4K
     mpi 8 $long --holders 2,4 --bytes $large --run-bytes 64K
@@ -91,7 +91,7 @@ for run in $runs; do
     done
     hidden --workers 4 --holders 4 --bucket-bytes 1M,4M
     [ "$run" = 1 ] || continue
-    # What only fills tables and the plot, once.
+    # The settings of tables and the plot alone, once.
     mpi 8 $short --holders 2,4,8,mixed --bytes 64K --run-bytes 256
     mpi 8 $normal --holders 2,4,8,mixed --bytes $sizes --run-bytes 4K
     mpi 8 $long --holders 2,4,8,mixed --bytes $larger --run-bytes 4K

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# What the core and each component need, in one place for the build tree and for the installed package. Each macro sets
+# The dependencies of the core and each component, in one place for the build tree and for the installed package. Each macro sets
 # sdp_<name>_FOUND, and sdp_<name>_REASON to a sentence when it is false. They are macros so that find_package defines
 # its results where the caller can see them.
 

@@ -60,7 +60,7 @@ auto connect(const sdp::model& m, sdp::thread_communicator comm)
 }
 // [construct]
 
-/// What a framework keeps of one parameter on one worker.
+/// A framework's state of one parameter on one worker.
 struct weight {
     sdp::parameter_id id {};
     std::vector<float> value, gradient, momentum; ///< the trained part
@@ -236,7 +236,7 @@ float target_of(int rank)
     return static_cast<float>(rank + 1);
 }
 
-/// Whether every weight that is trained here lies at the mean of its trainers' targets, weighted as given.
+/// Returns true if every weight that is trained here equals the mean of its trainers' targets, weighted as given.
 void expect_means(auto& net, const weights& all, auto&& weight_of)
 {
     for (const auto& w : all) {

@@ -28,7 +28,7 @@
 #include <vector>
 
 // [communicator]
-/// What the workers share. A letter is found by its sender, receiver and tag; equal ones come out in the order they went in.
+/// State that the workers share. Sender, receiver and tag identify a letter; equal ones are delivered in the order of posting.
 struct post_office {
     using address = std::tuple<int, int, sdp::exchange_tag>;
     using letter = std::vector<std::byte>;
@@ -154,7 +154,7 @@ void expect(bool holds, const std::string& what)
         throw std::runtime_error("this does not hold: " + what);
 }
 
-/// What one worker has after a step: its mean gradients, and the global norm.
+/// One worker's results of a step: its mean gradients, and the global norm.
 struct outcome {
     std::vector<float> up, down;
     double norm = 0;

@@ -62,8 +62,8 @@ struct description {
     }
 };
 
-/// How fast averaging mixes eight workers, by the number of holders: what windows cost against a design in which all subsets
-/// of k workers occur, whose gap is 1 − (N−k)/(k(N−1)).
+/// Prints the spectral gap of eight workers by the number of holders: windows beside a design in which all subsets of k
+/// workers occur, whose gap is 1 − (N−k)/(k(N−1)).
 void compare_mixing()
 {
     constexpr int world = 8;
@@ -110,7 +110,7 @@ try {
     compare_mixing();
     sdp::run_workers(4, work);
 
-    // What the policy refuses is an error on every rank, and nobody waits for anybody.
+    // A refusal by the policy is an error on every rank, and no rank waits for another.
     try {
         sdp::run_workers(4, [](sdp::thread_communicator comm) {
             sdp::data_parallel net(description().model, cyclic_windows {.k = 5}, sdp::forward_masking {}, comm);

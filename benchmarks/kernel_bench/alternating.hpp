@@ -41,7 +41,7 @@ struct shape {
         + "/k:" + std::to_string(s.holders);
 }
 
-/// What worker 0 makes of the matrix.
+/// Worker 0's part of the matrix.
 struct alternating_matrix {
     sdp::model model;
     sdp::residency residents;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What has two implementations: the program is built without what was not found.
+/// @brief Declares backends with two implementations: a stand-in replaces one that was not found.
 
 #include "../common/contender.hpp"
 #include "options.hpp"

@@ -35,7 +35,7 @@ namespace {
         return out;
     }
 
-    /// What data parallelism does: one all-reduce of everything, in place.
+    /// The exchange of data parallelism: one all-reduce of everything, in place.
     [[nodiscard]] bench::contender dense_contender(MPI_Comm comm, std::span<float> data)
     {
         auto out = sum_of_everything(comm, data);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What overlap_bench measures, as told on its command line.
+/// @brief Options of overlap_bench's command line.
 
 #include "../common/program.hpp"
 

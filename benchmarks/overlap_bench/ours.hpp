@@ -194,7 +194,7 @@ public:
     [[nodiscard]] double held_bytes() const { return exchanges_.front().exchange->held_bytes(); }
     [[nodiscard]] auto shared() const { return exchanges_.front().exchange->shared(); }
 
-    /// What an all-reduce among the holders of each element moves per worker at best: Σ 2(k−1)/k of the bytes it holds with k
+    /// Least bytes per worker of an all-reduce among the holders of each element: Σ 2(k−1)/k of the bytes that it holds with k
     /// holders.
     [[nodiscard]] double wire_bytes() const
     {
@@ -242,7 +242,7 @@ template <sdp::communicator C>
     return out;
 }
 
-/// What copying the held bytes once costs: the floor of anything that packs.
+/// Time of one copy of the held bytes: a lower bound for any contender that packs.
 [[nodiscard]] inline bench::contender copy_contender(std::size_t bytes, std::span<float> arena)
 {
     const auto from = arena.first(bytes / sizeof(float));

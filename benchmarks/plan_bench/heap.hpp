@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the program has on the heap, counted in its own `operator new`: bytes asked for, without the allocator's.
+/// @brief Counts the program's memory on the heap in its own `operator new`: bytes asked for, without the allocator's.
 
 #include <cstddef>
 

@@ -37,7 +37,7 @@ private:
     std::clock_t last_ = std::clock();
 };
 
-/// What a plan occupies.
+/// Memory of a plan.
 [[nodiscard]] inline std::size_t bytes_of(const sdp::overlap_plan& p)
 {
     std::size_t out = sizeof p + p.classes.capacity() * sizeof(sdp::sharing_class)

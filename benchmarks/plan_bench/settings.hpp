@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What plan_bench measures, as told on its command line, and its groups of benchmarks.
+/// @brief Options of plan_bench's command line, and its groups of benchmarks.
 
 #include "../common/program.hpp"
 

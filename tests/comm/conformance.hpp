@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What every communicator must do. Each function runs on all workers of a group, with a fresh communicator.
+/// @brief Requirements on every communicator. Each function runs on all workers of a group, with a fresh communicator.
 ///
 /// The traffic comes from a script that every worker computes for itself; what has to arrive where is worked out by a
 /// sequential model of the matching rule, which knows nothing of threads or processes.

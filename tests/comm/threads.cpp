@@ -165,7 +165,7 @@ TEST_CASE("abort ends every wait and names the rank that called it")
     });
     CHECK(aborted == 4);
 
-    // When nobody throws anything else, the abort itself is what comes out.
+    // If nobody throws anything else, `run_workers` throws the abort itself.
     CHECK_THROWS_AS(sdp::run_workers(2,
                         [](sdp::thread_communicator c) {
                             if (c.rank() == 0)

@@ -77,7 +77,7 @@ private:
     cudaGraph_t graph_ = nullptr;
 };
 
-/// What is wrong with a captured step; empty if nothing is. The communicator's host stream has to be `stream`.
+/// Describes an error in a captured step; empty if there is none. The communicator's host stream has to be `stream`.
 /// A wire format over the world, so that a single worker's gradients change too.
 template <sdp::stream_exchange C> [[nodiscard]] std::string flaw_of_captured_step(C comm, cudaStream_t stream)
 {

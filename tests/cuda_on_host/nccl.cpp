@@ -40,7 +40,7 @@ std::shared_ptr<ncclComm> usable(const ncclComm* handle)
     return out && out->introduced && !out->begun && out->device == simulated::current_device ? out : nullptr;
 }
 
-/// What a captured group leaves in its graph: NCCL lets a communicator go only after that.
+/// Returns an object that a captured group stores in its graph: NCCL frees a communicator only after the graph.
 std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaStream_t stream)
 {
     if (!simulated::stream_of(stream).captured)
@@ -54,7 +54,7 @@ std::shared_ptr<void> held_by_graph(const std::shared_ptr<ncclComm>& comm, cudaS
             }};
 }
 
-/// Whether all that a group is for have begun to get in touch too. Under the ranks' lock.
+/// Returns true if all peers of a group have begun to connect too. Under the ranks' lock.
 bool in_touch(const ncclComm& comm)
 {
     return std::all_of(comm.called.begin(), comm.called.end(), [&](int peer) {

@@ -14,7 +14,7 @@
 
 namespace simulated {
 
-/// What NCCL has been asked for, since the start.
+/// Counts of the calls to NCCL since the start.
 struct nccl_record {
     std::atomic<int> made = 0; ///< communicators, of all ranks
     std::atomic<int> alive = 0; ///< of these, neither destroyed nor aborted
@@ -24,7 +24,7 @@ struct nccl_record {
 };
 inline nccl_record nccl;
 
-/// How often a communicator that does not block says that it is in progress, after what it waits for has come.
+/// Number of times that a non-blocking communicator still reports ncclInProgress after its peers have arrived.
 inline std::atomic<int> nccl_delay = 3;
 
 /// From now on the communicator has failed, which shows when it is asked; its messages do not arrive.

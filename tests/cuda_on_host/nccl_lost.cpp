@@ -58,7 +58,7 @@ TEST_CASE("a rank that makes no more steps is named by who waits, and nothing ha
             t.step();
             static_cast<void>(t.norm());
         });
-        // What the others wait for may also be each other, once one has given up.
+        // The others may also wait for each other, once one has given up.
         CHECK(says(told, "rank " + std::to_string(rank) + " waited 300 ms for an exchange with rank"));
         CHECK(says(told, "2"));
         CHECK(comm.aborted());

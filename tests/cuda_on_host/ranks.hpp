@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the ranks of a simulated NCCL share, and what their streams do: messages that wait for their other side, sums that
-/// wait for all.
+/// @brief State that the ranks of a simulated NCCL share, and work on their streams: messages that wait for their other side,
+/// sums that wait for all.
 
 #include "nccl.hpp"
 
@@ -36,7 +36,7 @@ struct reduction {
     bool done = false;
 };
 
-/// What the ranks of an id share.
+/// State that the ranks of one id share.
 struct clique {
     std::mutex mutex;
     std::condition_variable changed;

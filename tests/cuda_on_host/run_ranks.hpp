@@ -50,7 +50,7 @@ template <class Rank> void run_ranks(int size, Rank rank)
     simulated::devices = 1;
 }
 
-/// What a function says when it throws an `nccl_error`.
+/// Returns the message of the `nccl_error` that a function throws.
 inline std::string told_by(const std::function<void()>& f)
 {
     try {

@@ -36,7 +36,7 @@ cudaError_t told(cudaError_t code)
     return code;
 }
 
-/// What must not be done by a thread that captures, which is of no use from then on.
+/// Invalidates the thread's capture after a call that a capturing thread must not make.
 cudaError_t spoil(cudaError_t code)
 {
     own_capture->spoilt = true;

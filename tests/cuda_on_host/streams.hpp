@@ -47,7 +47,7 @@ private:
     bool here_ = false;
 };
 
-/// What is captured: work, and which earlier work it waits for.
+/// A capture: work, and the earlier work that each waits for.
 struct captured_graph {
     struct node {
         std::function<void()> work;
@@ -70,7 +70,7 @@ struct captured_graph {
             }
     }
 
-    /// Whether all nodes are waited for, by way of others perhaps, where these are.
+    /// Returns true if waiting for `last` waits for all nodes, directly or through others.
     [[nodiscard]] bool all_before(const std::vector<std::size_t>& last) const
     {
         std::vector<bool> seen(nodes.size(), false);

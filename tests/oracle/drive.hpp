@@ -22,7 +22,7 @@
 
 namespace oracle {
 
-/// What the workers of a scenario are compared with; the same for all of them.
+/// The expected results of a scenario; the same for all workers.
 struct expectation {
     element_sets sets;
     numbers from;
@@ -40,7 +40,7 @@ struct expectation {
     }
 };
 
-/// What one worker reports.
+/// One worker's report.
 struct outcome {
     std::vector<std::string> failures;
     std::uint64_t bits = 0; ///< of every gradient, value, optimizer state and norm, in order
@@ -116,7 +116,7 @@ private:
     [[nodiscard]] const std::string& name(std::size_t p) const { return s_.model.parameters()[p].name; }
     [[nodiscard]] sdp::element_type type(std::size_t p) const { return s_.model.parameters()[p].type(); }
     [[nodiscard]] double initial(std::size_t p, index_t e) const { return rounded(type(p), expected_.from.initial(p, e)); }
-    /// What the rounding of the parameter's type allows.
+    /// Tolerance for the rounding of the parameter's type.
     [[nodiscard]] double epsilon(std::size_t p) const
     {
         return type(p) == sdp::element_type::f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();

@@ -15,7 +15,7 @@
 
 namespace oracle {
 
-/// Where tensors lie. A test on a device names memory that the host reaches too, before it makes any tensor.
+/// Memory of the tensors. A test on a device names memory that the host reaches too, before it makes any tensor.
 struct element_memory {
     void* (*allocate)(std::size_t) = [](std::size_t bytes) { return ::operator new(bytes); };
     void (*release)(void*) = [](void* memory) { ::operator delete(memory); };

@@ -98,15 +98,15 @@ private:
     return std::ldexp((bits & 1u) != 0 ? -mantissa : mantissa, exponent);
 }
 
-/// What a masking regime is, told once more without the library's types: from a unit's name, kind and holders to those
-/// who store it and those who train it.
+/// A masking regime without the library's types: maps a unit's name, kind and holders to the workers that store it and
+/// those that train it.
 struct rule {
     using function = std::function<rank_mask(std::string_view name, bool is_block, rank_mask holders, int world)>;
     function stored;
     function trained;
 };
 
-/// Who stores and who trains each element; indexed by parameter, then by row-major element.
+/// Storers and trainers of each element; indexed by parameter, then by row-major element.
 struct element_sets {
     std::vector<std::vector<rank_mask>> stored;
     std::vector<std::vector<rank_mask>> trained;
@@ -197,7 +197,7 @@ struct region {
     return out;
 }
 
-/// What one rank sends in one step, in elements.
+/// Elements that one rank sends in one step.
 struct sent_elements {
     std::uint64_t reduce = 0;
     std::uint64_t publish = 0;
@@ -219,7 +219,7 @@ struct sent_elements {
     return out;
 }
 
-/// How many elements of a class a rank owns: all trainers alike, the first P mod k of them one more.
+/// Number of elements of a class that a rank owns: all trainers alike, the first P mod k of them one more.
 [[nodiscard]] inline std::uint64_t share_of(std::uint64_t elements, rank_mask trained, int rank)
 {
     if (!has(trained, rank))
@@ -309,20 +309,20 @@ template <std::floating_point T> [[gnu::noinline]] double adam_in(double value, 
     return type == sdp::element_type::f64 ? x : static_cast<double>(static_cast<float>(x));
 }
 
-/// Where the numbers of a simulation come from.
+/// Source of the numbers of a simulation.
 struct numbers {
     std::uint64_t seed = 0;
 
     /// The value of an element before the first step.
     [[nodiscard]] double initial(std::size_t p, index_t element) const { return number(hash(seed, 1, p, element)); }
-    /// What a worker's backward pass yields for an element.
+    /// Gradient of a worker's backward pass for an element.
     [[nodiscard]] double gradient(int step, int micro, int rank, std::size_t p, index_t element) const
     {
         return number(hash(seed, 2, step, micro, rank, p, element));
     }
 };
 
-/// How the gradients become one.
+/// Rule that combines the gradients into one.
 struct averaging {
     bool over_world = false; ///< divide by N in place of k
     int micro_batches = 1;
@@ -336,7 +336,7 @@ struct state {
     double norm = 0;
 };
 
-/// What one worker's host has accumulated over the micro-batches, in the arithmetic of its tensors.
+/// Sum that one worker's host has accumulated over the micro-batches, in the arithmetic of its tensors.
 [[nodiscard]] inline double accumulated(
     sdp::element_type type, const numbers& from, int micro_batches, int step, int rank, std::size_t p, index_t element)
 {

@@ -20,7 +20,7 @@
 
 namespace oracle {
 
-/// Where the holders in a scenario come from.
+/// Source of the holders in a scenario.
 enum class source { pinned, neuron, block, nested, combined, by_hand };
 
 enum class regime_kind { forward, backward, mixed };
@@ -118,7 +118,7 @@ struct prepared {
     sdp::assignment operator()(const sdp::model&, int) const { return given; }
 };
 
-/// What the tensors hold.
+/// Contents of the tensors.
 enum class elements { floats, doubles, both };
 
 inline std::string name_of(elements e)

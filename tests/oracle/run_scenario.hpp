@@ -22,7 +22,7 @@ namespace oracle {
     return text != nullptr && *text != '\0' ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-/// What the scenarios covered.
+/// Counts of the cases that the scenarios covered.
 struct tally {
     std::uint64_t ran = 0, refused = 0, nested = 0, compared = 0;
     std::map<std::string, int> by_regime, by_source, by_world, by_type, by_holders;
@@ -82,7 +82,7 @@ struct tally {
     return out;
 }
 
-/// What only shows when the ranks are put together.
+/// Checks that need the results of all ranks together.
 [[nodiscard]] inline std::vector<std::string> joint_failures(
     const scenario& s, const element_sets& sets, const std::vector<outcome>& outcomes)
 {

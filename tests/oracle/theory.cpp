@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief What is known about the method in closed form, reached by running the library's own steps.
+/// @brief Compares steps of the library with closed-form results about the method.
 
 #include "oracle.hpp"
 

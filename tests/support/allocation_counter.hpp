@@ -17,7 +17,7 @@
         return memory;
     throw std::bad_alloc();
 }
-// What std::stable_sort takes its buffer from. Left out, the address sanitizer's own would meet our delete.
+// std::stable_sort allocates its buffer with this. Without it, the address sanitizer's own would meet our delete.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept
 {
     ++support::allocation_count;

@@ -189,7 +189,7 @@ struct minimal_peer_memory : minimal_communicator {
 // [minimal peer memory]
 
 // [minimal all-reduce]
-/// What the only worker has is the sum already.
+/// The values of the only worker are the sum already.
 struct minimal_all_reduce : minimal_communicator {
     using minimal_communicator::minimal_communicator;
     minimal_pending all_reduce(void*, std::size_t, sdp::element_type) { return {}; }

@@ -25,7 +25,7 @@ struct link_speed {
     double bytes_per_second = 1e9; ///< that a worker sends; its messages leave one behind the other
 };
 
-/// What the workers' waiting has cost, counted per handle's origin.
+/// Cost of the workers' waits, counted per handle's origin.
 struct link_counters {
     std::uint64_t posted = 0; ///< exchanges
     std::uint64_t arrived = 0; ///< exchanges found complete

@@ -126,7 +126,7 @@ private:
 };
 static_assert(sdp::stream_exchange<stream_communicator> && sdp::abortable<stream_communicator>);
 
-/// Where everything is done at once, a mark stands as soon as anybody hears of it.
+/// Work is synchronous here, so a mark is reached before another worker can wait for it.
 class marked_segment : public sdp::thread_segment {
 public:
     explicit marked_segment(sdp::thread_segment inner)

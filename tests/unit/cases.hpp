@@ -39,7 +39,7 @@ private:
     std::mt19937_64 engine_;
 };
 
-/// What is wrong with how `action` refuses: empty if it throws an `Error` whose sentence has all of `words` in it.
+/// Describes an error in the refusal of `action`: empty if it throws an `Error` whose sentence contains all of `words`.
 template <class Error = sdp::error, class F>
 [[nodiscard]] std::string flaw(F&& action, std::initializer_list<std::string_view> words)
 {
@@ -203,7 +203,7 @@ struct any_regime {
     return out;
 }
 
-/// Who stores and who trains each element of each parameter, by row-major index.
+/// Storers and trainers of each element of each parameter, by row-major index.
 struct element_table {
     std::vector<std::vector<mask>> stored, trained;
 
@@ -378,7 +378,7 @@ struct scene {
     return out;
 }
 
-/// Whether sharing units leads from every worker to every other.
+/// Returns true if shared units connect every worker to every other.
 [[nodiscard]] inline bool connected(const std::vector<mask>& units, int world)
 {
     mask reached = 1;

@@ -16,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What each rank is built from; the tests change one thing on one rank.
+/// The arguments of each rank's construction; the tests change one of them on one rank.
 struct description {
     sdp::model model = unit::llama(8, 6, 2, 2, 5);
     std::function<sdp::assignment(const sdp::model&, int)> partition = sdp::neuron_partition {.coverage = 0.5};

@@ -124,7 +124,7 @@ at::Tensor llama::rotate(const at::Tensor& x) const
     return at::cat({a * c - b * s, b * c + a * s}, 3);
 }
 
-/// What some of the heads see, side by side.
+/// Attention outputs of some of the heads, side by side.
 at::Tensor llama::attend(const attention_part& part, const at::Tensor& x) const
 {
     const auto sequences = x.size(0), length = x.size(1), dim = shape_.head_dim;

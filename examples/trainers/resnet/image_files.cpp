@@ -71,7 +71,7 @@ namespace {
             return out;
         }
 
-        /// What follows the header, which must be so many bytes.
+        /// Reads the data after the header, which must have this many bytes.
         bytes rest(std::size_t size)
         {
             bytes out(size);

@@ -31,7 +31,7 @@ struct image_data {
     image_set training, held_out;
 };
 
-/// What kind of images a folder has, told by the names of its files alone.
+/// Determines the kind of a folder's images from the names of its files alone.
 /// @throws sdp::error if there are none, or both kinds
 [[nodiscard]] image_shape shape_of(const std::string& folder);
 

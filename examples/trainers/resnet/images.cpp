@@ -15,7 +15,7 @@
 namespace trainer {
 
 namespace {
-    /// How an image is changed: moved, and mirrored.
+    /// Changes to an image: shift and reflection.
     struct change {
         std::int64_t down = 0, right = 0;
         bool mirrored = false;

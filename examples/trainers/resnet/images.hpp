@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Which images a worker trains on at a step, how they are changed, and what is held out.
+/// @brief Selects the images that a worker trains on at a step, their changes, and the held-out set.
 
 #include "common/model/task.hpp"
 #include "image_files.hpp"

@@ -134,7 +134,7 @@ at::Tensor resnet::normalized(const at::Tensor& x, const norm& n, bool again) co
 {
     const bool by_batch = settings_.training || !n.mean.defined();
     const bool known = n.mean.defined() && !again;
-    // Where the norm of libtorch takes one type only, it is the parameters'.
+    // If libtorch's norm takes only one type, use that of the parameters.
     const auto in = x.is_cuda() ? x : x.to(n.scale.scalar_type());
     return at::batch_norm(
         in, n.scale, n.shift, known ? n.mean : at::Tensor(), known ? n.variance : at::Tensor(), by_batch, momentum_, 1e-5, true);

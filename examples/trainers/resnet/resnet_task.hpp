@@ -14,8 +14,8 @@
 
 namespace trainer {
 
-/// What batch norms go by when the full model is evaluated. Training goes by the batch whatever is chosen, so the choice
-/// does not change it.
+/// Statistics that batch norms use when the full model is evaluated. Training uses those of the batch under every choice, so
+/// the choice does not change it.
 ///
 /// A worker that is without some channels under forward masking sees sums that lack them, so its means and variances are not
 /// those of the full model. The choices differ in what is done about it.

@@ -19,7 +19,7 @@ study --family llama --axis dense > /dev/null
 first=$(wc -l < "$out/smoke.jsonl")
 study
 [ "$(wc -l < "$out/smoke.jsonl")" -eq "$runs" ] || { echo "expected $runs lines" >&2; exit 1; }
-# What was done already was not done again.
+# A second run repeats no finished training.
 head -n "$first" "$out/smoke.jsonl" | grep -c '"axis": "dense"' | grep -qx "$first"
 study | grep -q "^$runs runs are done already, 0 to go$"
 "$python" "$here/report.py" "$out/smoke.jsonl" > "$out/tables.md"

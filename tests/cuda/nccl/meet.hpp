@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the processes of an NCCL group find each other: rank 0 writes the group's id to a file, the others wait for it.
+/// @brief Connects the processes of an NCCL group: rank 0 writes the group's id to a file, the others wait for it.
 ///
 /// NCCL refuses two ranks on one device unless it takes them for different hosts: give each process an NCCL_HOSTID of its own.
 
@@ -36,7 +36,7 @@ namespace support {
     return id;
 }
 
-/// What the main function of a rank's program does.
+/// Runs the main function of a rank's program.
 /// @param usage for who gives less than `least` arguments
 template <class Run> [[nodiscard]] int run_rank(int arguments, int least, const char* usage, Run run)
 {

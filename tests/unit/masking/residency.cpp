@@ -11,7 +11,7 @@
 
 namespace {
 
-/// What a test says about each unit.
+/// A test's answer for each unit.
 struct scripted {
     std::function<sdp::rank_set(const sdp::unit_view&)> stored, trained;
     [[nodiscard]] sdp::rank_set stored_by(const sdp::unit_view& u) const { return stored(u); }
@@ -163,7 +163,7 @@ TEST_CASE("the regime is told each unit's name, kind, holders and the world")
     CHECK(seen["rows"] == std::vector<unit::mask> {0b011, 0b101});
     CHECK(seen["columns"] == std::vector<unit::mask> {0b111});
     CHECK(seen["branch"] == std::vector<unit::mask> {0b011});
-    // Where units cross, only who is in all of them remains.
+    // An element in several units keeps only the workers that are in all of them.
     CHECK(r.runs(sdp::group_id(0)).size() == 2);
 }
 

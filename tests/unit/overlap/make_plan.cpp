@@ -97,7 +97,7 @@ void check_plans(const unit::scene& s, std::uint64_t seed)
             REQUIRE(known->second == e.owner);
             if (e.owner == rank)
                 ++owned[{e.trainers, e.readers}][rank];
-            // What is trained lies in the first slab, where the gradient is.
+            // The first slab has the trained part and its gradient.
             if (unit::has(e.trainers, rank))
                 REQUIRE(e.slab == 0);
         }

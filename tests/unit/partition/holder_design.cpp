@@ -16,7 +16,7 @@ namespace {
 
 using sdp::holder_design;
 
-/// What a policy gave to whom, unit by unit, as a plain list of ranks for each: nothing of the library's from here on.
+/// The holders that a policy gave each unit, as a plain list of ranks without a type of the library.
 struct unit_list {
     std::vector<std::vector<int>> holders;
     std::vector<std::size_t> group;
@@ -159,7 +159,7 @@ TEST_CASE("bounded designs: k holders for each unit, few peers, even loads, and 
             REQUIRE(spread(units, world, [&](std::size_t u) { return units.group[u] == g; }) <= 2 + 2 * rings);
             REQUIRE(spread(units, world, [&](std::size_t u) { return width[units.group[u]] == width[g]; }) <= 2 + 2 * rings);
         }
-        // What is not whole is last, and of each group at most one unit.
+        // A partial unit is last, and each group has at most one.
         for (std::size_t u = 0; u + 1 < units.neurons.size(); ++u)
             if (units.group[u] == units.group[u + 1])
                 REQUIRE(units.neurons[u] == granularity);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What tensors are computed on: the host, or a CUDA device where libtorch was built for one.
+/// @brief Device of the tensors: the host, or a CUDA device where libtorch was built for one.
 
 #include "common/backends/memory.hpp"
 #include "common/settings/options.hpp"

@@ -15,7 +15,7 @@
 namespace trainer {
 
 namespace {
-    /// What an allocator writes down. Must outlive the tensors it counted.
+    /// An allocator's records. They must outlive the tensors that it counted.
     class host_meter final : public memory_meter {
     public:
         void add(std::int64_t bytes) noexcept

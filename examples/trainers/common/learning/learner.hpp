@@ -56,7 +56,7 @@ public:
     void measure(worker_report& out);
 
 private:
-    /// What the optimizer steps on, and whose it is.
+    /// Tensors that the optimizer updates, and their owner.
     struct item {
         sdp::parameter_id parameter;
         at::Tensor value;

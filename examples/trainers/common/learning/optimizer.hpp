@@ -34,7 +34,7 @@ public:
 
     void step(double rate);
 
-    /// What the optimizer keeps for that tensor, by the storage of its state. Zero before the first step.
+    /// Bytes that the optimizer keeps for that tensor, by the storage of its state. Zero before the first step.
     [[nodiscard]] std::uint64_t state_bytes(const at::Tensor& value) const;
 
 private:

@@ -32,7 +32,7 @@ namespace {
         return at::cat(out);
     }
 
-    /// Who stores and trains what, of the model and of its statistics.
+    /// Storers and trainers of the model and of its statistics.
     struct residents {
         sdp::residency model;
         std::optional<sdp::residency> statistics;

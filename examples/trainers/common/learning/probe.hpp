@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief How the gradients of parts of a model point, compared with the whole model's.
+/// @brief Compares the directions of gradients of parts of a model with the whole model's.
 ///
 /// Needs the full model at one worker and talks to nobody: a policy is a function of the model and the world size, so one
 /// worker can put itself in the place of each of the others, cut its part out of the full model, and read its data.

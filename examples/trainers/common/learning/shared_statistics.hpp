@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What belongs to units and is not trained, over all workers.
+/// @brief Averages statistics that belong to units and are not trained over all workers.
 
 #include "common/model/partition.hpp"
 #include "common/model/task.hpp"
@@ -34,7 +34,7 @@ public:
     /// Collective. The statistics of the full model at one worker, nothing elsewhere.
     weights assemble(int root)
     {
-        // What is averaged is the values themselves, where a synchronizer expects gradients.
+        // The synchronizer averages the values themselves in place of gradients.
         for (std::size_t p = mine_->size(); p-- > 0;)
             if (const auto& parts = (*mine_)[p]; !parts.empty() && parts.front().trained)
                 net_.ready(sdp::parameter_id(p), parts.front().value);

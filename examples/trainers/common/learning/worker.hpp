@@ -57,7 +57,7 @@ public:
     worker(const worker&) = delete; // the listener knows where it is
     worker& operator=(const worker&) = delete;
 
-    /// Whether what follows is exchanged.
+    /// Switches the exchange of the following passes on or off.
     void set_exchanging(bool on) noexcept { exchanging_ = on; }
 
     /// Forward and backward on all micro-batches of a step. Returns the mean loss.

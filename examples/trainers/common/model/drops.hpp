@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a forward pass leaves out by chance: activations (dropout) and residual branches (stochastic depth).
+/// @brief Random omissions of a forward pass: activations (dropout) and residual branches (stochastic depth).
 
 #include "common/model/task.hpp"
 
@@ -22,7 +22,7 @@ public:
     /// From here on the choices are those of another pass.
     void next_pass() noexcept { ++pass_; }
 
-    /// Whether a residual branch is left out in this pass.
+    /// Returns true if this pass leaves out a residual branch.
     [[nodiscard]] bool skips(std::uint64_t branch) const;
 
     /// Zeros at random places, the rest scaled up so that the mean stays. `x` itself where nothing is dropped.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Which stream of the counter generator is for what, so that no two uses share random numbers.
+/// @brief Assigns streams of the counter generator to uses, so that no two uses share random numbers.
 
 #include <cstdint>
 

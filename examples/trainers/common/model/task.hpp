@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a program trains: the model as the library sees it, its forward pass, its data and its evaluation.
+/// @brief A program's task: the model as the library sees it, its forward pass, its data and its evaluation.
 ///
 /// The training loop knows nothing else of it, so it is compiled once, and a program of another model is these few classes.
 
@@ -32,7 +32,7 @@ public:
     [[nodiscard]] virtual batch read(std::int64_t samples, std::uint64_t batch_number) const = 0;
 };
 
-/// How a forward pass differs from the plain one.
+/// Differences of a forward pass from the plain one.
 struct network_settings {
     double branch_scale = 1; ///< multiplies what every maskable part adds
     double dropout = 0; ///< probability with which an inner activation is dropped
@@ -45,7 +45,7 @@ struct network_settings {
     std::uint64_t stream = 0;
 };
 
-/// What the options say of a worker's passes.
+/// The options of a worker's passes.
 [[nodiscard]] network_settings training_settings(const options& o, int rank);
 /// And of those of the full model: what was absent, or skipped, at times while training is always there now.
 [[nodiscard]] network_settings evaluation_settings(const options& o);
@@ -61,7 +61,7 @@ public:
     [[nodiscard]] virtual at::Tensor loss(const batch& b) = 0;
 };
 
-/// What a full model is worth on held-out data.
+/// A full model's result on held-out data.
 struct score {
     double loss = 0; ///< nats
     std::optional<double> accuracy; ///< share of right answers, where there are such
@@ -89,7 +89,7 @@ public:
     /// Something that the model has made, for people to look at; mostly nothing.
     [[nodiscard]] virtual std::string sample(const weights&) const { return {}; }
 
-    /// What a sample consists of, and of how many.
+    /// The name of a sample's items, and their number.
     [[nodiscard]] virtual std::string item() const = 0;
     [[nodiscard]] virtual std::int64_t items_per_sample() const = 0;
     /// Patterns for the neuron groups that a neuron partition splits: those assigned by granularity, and those of few, wide

@@ -23,7 +23,7 @@ struct piece {
 /// The stored parts of every parameter, by its number. The parameters of a group have their parts in the same order.
 using weights = std::vector<std::vector<piece>>;
 
-/// What a parameter starts with: normally distributed, or a constant if the deviation is 0.
+/// Initial values of a parameter: normally distributed, or a constant if the deviation is 0.
 struct initial_value {
     double mean = 0, deviation = 0;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a run should cost, by formula: beside it stands what is counted.
+/// @brief Expected costs of a run, by formula, to compare with the counted ones.
 
 #include "common/learning/worker.hpp"
 #include "common/model/partition.hpp"
@@ -23,7 +23,7 @@ namespace trainer {
     return sdp::bytes_per_step(m, sdp::residency(m, holders, chosen_masking {masking}), rank, s.update, s.wire);
 }
 
-/// What plain data parallelism would keep and send.
+/// Memory and traffic of plain data parallelism.
 inline void describe_dense(const options& o, const sdp::model& m, int world, run_report& out)
 {
     const std::uint64_t state_per_value = o.optimizer == optimizer_kind::adamw ? 8 : o.momentum > 0 ? 4 : 0;
@@ -41,7 +41,7 @@ inline void describe_dense(const options& o, const sdp::model& m, int world, run
             = std::max(out.dense_bytes_sent, formula(dense, m, sdp::pinned {}(m, world), rank, masking_kind::forward));
 }
 
-/// What is known of a run without running it.
+/// Figures of a run that need no run.
 inline void describe(const job& work, const sdp::assignment& holders, int world, run_report& out)
 {
     out.world = world;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What a run tells: the trace, the summary and the progress line.
+/// @brief Output of a run: the trace, the summary and the progress line.
 
 #include "common/learning/probe.hpp"
 #include "common/model/task.hpp"

@@ -21,7 +21,7 @@ job prepare(int argc, char** argv, program& p, int workers)
     if (o.rank >= o.workers)
         sdp::detail::fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
     require_device(o.device);
-    // What cannot be written is better found before the training than after it.
+    // A file that cannot be written should fail before the training, not after it.
     if (!o.summary.empty() && !std::ofstream(o.summary, std::ios::app))
         sdp::detail::fail("cannot write the summary to '", o.summary, "'");
     out.what = p.load(o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What surrounds the training whatever the communicator: checking the input, reporting errors and results.
+/// @brief Code around the training for every communicator: checking the input, reporting errors and results.
 
 #include "common/model/program.hpp"
 #include "common/model/task.hpp"

@@ -8,7 +8,7 @@ namespace trainer {
 /// From now on the first SIGINT or SIGTERM only sets a flag. A second one ends the program as ever.
 void catch_stop_signals();
 
-/// Whether such a signal has come to this process.
+/// Returns true if this process has received such a signal.
 [[nodiscard]] bool stop_requested() noexcept;
 
 } // namespace trainer

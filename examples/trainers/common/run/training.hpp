@@ -93,7 +93,7 @@ public:
         evaluate(o.probe_every > 0);
         while (out_.steps < o.steps && !out_.interrupted) {
             step();
-            // When asked to stop, what was measured last has to do: whoever asks may not wait for more.
+            // A stopped run reports its last measurement: the sender of the signal may not wait for another.
             const bool last = out_.steps == o.steps;
             if (!out_.interrupted && (last || every(o.evaluate_every) || every(o.probe_every)))
                 evaluate(o.probe_every > 0 && (last || every(o.probe_every)));

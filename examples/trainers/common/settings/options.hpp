@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the command line says, as far as it is not about one kind of model.
+/// @brief Options of the command line that apply to every kind of model.
 
 #include <sdp/error.hpp>
 
@@ -18,8 +18,8 @@ namespace trainer {
 enum class backend { threads, mpi, nccl };
 enum class partition_kind { none, neuron, block };
 enum class masking_kind { forward, backward };
-/// What makes up for absent branches and neurons under forward masking: nothing, dividing their outputs by the coverage
-/// while training, or multiplying them by it when the full model is evaluated.
+/// Rescaling for absent branches and neurons under forward masking: none, a division of the outputs by the coverage while
+/// training, or a multiplication by it when the full model is evaluated.
 enum class rescaling { none, train, eval };
 enum class normalization { holders, world };
 enum class wire { native, bf16, f16 };
@@ -29,7 +29,7 @@ enum class precision { f32, bf16 };
 /// A smaller model trained by plain data parallelism, to compare with: the coverage's share of the neurons, or of the
 /// blocks, or nothing but what would be pinned.
 enum class shrinking { none, neuron, block, pinned };
-/// What is evened out between workers when blocks are dealt out: what they store, what they compute, or nothing.
+/// Quantity that a deal of blocks balances between workers: parameters, computation, or nothing.
 enum class balancing { parameters, work, none };
 /// Blocks that stay pinned in spite of the partition.
 enum class pinning { none, first, last, ends };
@@ -100,8 +100,8 @@ class program;
 /// @throws usage_error, help_request
 options parse(int argc, char** argv, program& p);
 
-/// Whether the command line asks for MPI. Needed before it is parsed: MPI is to be started first, so that only one rank
-/// reports what is wrong with the rest.
+/// Returns true if the command line asks for MPI. Call it before parsing: MPI must be started first, so that only one rank
+/// reports errors of the other options.
 bool asks_for_mpi(int argc, char** argv);
 
 /// "dense", or for example "block forward C=0.5".

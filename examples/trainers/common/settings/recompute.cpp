@@ -13,7 +13,7 @@ namespace trainer {
 namespace {
     using branch = std::function<at::Tensor(const at::Tensor&)>;
 
-    /// What is computed again, in a form that the graph can own.
+    /// The recomputed function, in a form that the graph can own.
     struct call final : torch::CustomClassHolder {
         call(branch b, precision p, compute_device d)
             : f(std::move(b))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# What the tests of whole trainers share. Expects TRAIN, DIRECTORY and MPIRUN, and `small`: the options of a small training, with
-# `--steps`.
+# Functions that the tests of whole trainers share. Expects TRAIN, DIRECTORY and MPIRUN, and `small`: the options of a small
+# training, with `--steps`.
 
 string(REPLACE "|" ";" MPIRUN "${MPIRUN}")
 list(FIND small --steps at)

@@ -16,7 +16,7 @@ namespace trainer_test {
 
 using namespace trainer;
 
-/// What a worker keeps of full weights.
+/// A worker's part of full weights.
 inline weights cut(const weights& full, const sdp::subnetwork& mine, bool gradients = true)
 {
     weights out(full.size());

@@ -54,7 +54,7 @@ weights full_weights(const llama_description& d)
     return out;
 }
 
-/// What a worker begins a training with.
+/// A worker's state at the start of a training.
 weights starting_weights(const llama_description& d, const sdp::subnetwork& mine, std::uint64_t seed)
 {
     return make_weights(

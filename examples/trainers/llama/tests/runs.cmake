@@ -124,7 +124,7 @@ elseif(CASE STREQUAL "share")
   check_workers("${summary}" 55)
 
 elseif(CASE STREQUAL "switches")
-  # What must change the training does, and what must not does not.
+  # Options that must change the training do, and all others do not.
   foreach(run IN ITEMS base again seed scaled_training scaled_evaluation world grouped)
     set(options)
     if(run STREQUAL "seed")
@@ -188,7 +188,7 @@ elseif(CASE STREQUAL "interrupt")
   check(count EQUAL steps)
 
 elseif(CASE STREQUAL "baselines")
-  # What plain data parallelism is compared with: each trains, and says how.
+  # The alternatives to plain data parallelism: each trains, and reports its settings.
   foreach(run IN ITEMS none depth dropout neuron block pinned)
     set(options_none)
     set(options_depth --stochastic-depth 0.5)
@@ -256,7 +256,7 @@ elseif(CASE STREQUAL "probe")
   check(backward GREATER 0.999999)
   check(forward LESS 0.9999)
   check(forward GREATER 0)
-  # Where all hold everything, the mean over holders is the full gradient.
+  # If all workers hold everything, the mean over holders is the full gradient.
   must_run(${TRAIN} ${small} --partition neuron --coverage 1 --probe-every 12 --summary all.json)
   file(READ ${DIRECTORY}/all.json summary)
   foreach(key IN ITEMS bias bias_over_masks)

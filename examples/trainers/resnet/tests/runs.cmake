@@ -87,7 +87,7 @@ elseif(CASE STREQUAL "summary")
   endforeach()
 
 elseif(CASE STREQUAL "baselines")
-  # What plain data parallelism is compared with: each trains, and says how.
+  # The alternatives to plain data parallelism: each trains, and reports its settings.
   foreach(run IN ITEMS none depth dropout neuron block pinned)
     set(options_none)
     set(options_depth --stochastic-depth 0.5)

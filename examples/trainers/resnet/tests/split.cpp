@@ -20,7 +20,7 @@ void check_gradients(const resnet_description& d, const weights& local, const we
     trainer_test::check_gradients(d.model, local, full, mine, 1e-8, 1e-10);
 }
 
-/// What a worker keeps of the statistics is what the full model has at these places.
+/// A worker's statistics equal those of the full model at the same places.
 void check_statistics(const resnet_description& d, const weights& local, const weights& full, const sdp::subnetwork& mine)
 {
     for (std::size_t p = 0; p < full.size(); ++p) {

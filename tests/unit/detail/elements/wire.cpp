@@ -28,7 +28,7 @@ namespace {
 using namespace std::chrono_literals;
 using sdp::index_t;
 
-/// What a 16-bit type's bits mean, by its definition: sign, exponent, mantissa.
+/// Decodes a 16-bit type's bits by its definition: sign, exponent, mantissa.
 struct format {
     int exponent_bits, mantissa_bits;
 
@@ -111,7 +111,7 @@ template <class W> [[nodiscard]] constexpr sdp::wire_format wire_of()
     return std::is_same_v<W, sdp::tiles::bf16_bits> ? sdp::wire_format::bf16 : sdp::wire_format::f16;
 }
 
-/// What is wrong with the conversion of one number; empty if nothing is.
+/// Describes an error in the conversion of one number; empty if there is none.
 template <class W> std::string conversion_flaw(const nearest& rule, float x, bool among_all = false)
 {
     const unsigned found = bits_of(sdp::tiles::convert<W>(x));
@@ -169,7 +169,7 @@ unit::scene dense(int world, int parameters, sdp::element_type type = sdp::eleme
     return {std::move(m), world, std::move(a), {}, std::move(elements), std::move(residents)};
 }
 
-/// What a rank has of a parameter: gradient by local element, and which element of the whole that is.
+/// A rank's part of a parameter: gradient by local element, and the index of that element in the whole.
 struct local_elements {
     std::vector<std::vector<std::vector<index_t>>> of; ///< by rank and parameter
     explicit local_elements(const unit::scene& s)

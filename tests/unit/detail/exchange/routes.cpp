@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief Which way gradients go by choice and by what the communicator can do; and that whoever fails on the way through memory
-/// leaves nobody reading what is gone.
+/// @brief Tests the routes of gradients by the options and the communicator's capabilities; and that no peer reads the memory of
+/// a worker that has failed on a memory route.
 
 #include <unit/cases.hpp>
 
@@ -129,7 +129,7 @@ template <class NameOf> std::map<std::string, expected_use> expected_uses(const 
     return out;
 }
 
-/// What is wrong with what `routes()` says; empty if nothing is.
+/// Describes an error in the result of `routes()`; empty if there is none.
 template <class C, class NameOf>
 std::string flaw_of_routes(const unit::scene& s, C comm, const sdp::synchronizer_options& options, NameOf name_of)
 {

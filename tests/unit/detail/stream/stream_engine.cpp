@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// @file
-/// @brief What is special about communicators on a stream. That they give the same bits as all others is the oracle's.
+/// @brief Tests the properties of communicators on a stream alone. The oracle tests that they give the same bits as all others.
 
 #include <unit/cases.hpp>
 
