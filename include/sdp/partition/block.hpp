@@ -4,6 +4,7 @@
 /// @brief Block-level partition: assigns whole residual branches to workers, balanced by cost.
 
 #include <sdp/partition/detail/balanced_design.hpp>
+#include <sdp/partition/detail/stable_sort.hpp>
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 
@@ -104,7 +105,7 @@ namespace detail {
         void order_by_cost()
         {
             random_.shuffle(order_);
-            std::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return costs_[a] > costs_[b]; });
+            detail::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return costs_[a] > costs_[b]; });
         }
 
         [[nodiscard]] std::vector<design_unit> empty_units() const
@@ -171,7 +172,7 @@ namespace detail {
                     if (steps.size() > 4096)
                         break;
                 }
-                std::stable_sort(steps.begin(), steps.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+                detail::stable_sort(steps.begin(), steps.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
                 bool moved = false;
                 for (const auto& [after, s] : steps) {
                     const auto apply = [&](int out, int in) {
