@@ -160,7 +160,7 @@ namespace detail {
                             continue;
                         const double other = load[static_cast<std::size_t>(to)];
                         const auto consider = [&](std::size_t b, double shift) {
-                            const double after = std::max(top - shift, other + shift);
+                            const double after = (std::max)(top - shift, other + shift);
                             if (after < top * (1 - 1e-12))
                                 steps.push_back({after, {a, b, to, shift}});
                         };

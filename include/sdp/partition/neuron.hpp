@@ -69,7 +69,7 @@ namespace detail {
             first_.push_back(units_.size());
             ids_.push_back(id);
             for (index_t begin = 0; begin < neurons; begin += granularity_) {
-                const double cost = static_cast<double>(std::min(granularity_, neurons - begin)) * per_neuron;
+                const double cost = static_cast<double>((std::min)(granularity_, neurons - begin)) * per_neuron;
                 auto holders = choose_first(candidates, k, random_, [&](int a, int b) {
                     const auto x = static_cast<std::size_t>(a), y = static_cast<std::size_t>(b);
                     return load[x] != load[y] ? load[x] < load[y] : load_[x] < load_[y];
@@ -96,7 +96,7 @@ namespace detail {
                 const index_t neurons = model_[ids_[g]].neurons;
                 const auto units = ranges::views::iota(first_[g], first_[g + 1]) | ranges::views::transform([&](std::size_t u) {
                     const index_t at = static_cast<index_t>(u - first_[g]) * granularity_;
-                    return neuron_unit {at, std::min(at + granularity_, neurons), rank_set(units_[u].holders)};
+                    return neuron_unit {at, (std::min)(at + granularity_, neurons), rank_set(units_[u].holders)};
                 }) | ranges::to<std::vector>();
                 out.assign(ids_[g], units);
             }
@@ -134,7 +134,7 @@ namespace detail {
             const auto number = candidates_.add(candidates);
             if (number == tables_.size())
                 tables_.push_back({k, {}});
-            const index_t neurons = model_[id].neurons, unit = std::min(policy_.granularity, neurons);
+            const index_t neurons = model_[id].neurons, unit = (std::min)(policy_.granularity, neurons);
             const double cost = static_cast<double>(unit) * model_.cost_per_neuron(id);
             auto& kinds = tables_[number].kinds;
             const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const kind& x) { return x.cost == cost; });
@@ -200,7 +200,7 @@ namespace detail {
         {
             const auto& sequence = l.sets.sequence;
             auto& first = tables_[g.table].kinds[g.kind].next;
-            const index_t neurons = model_[g.id].neurons, unit = std::min(policy_.granularity, neurons);
+            const index_t neurons = model_[g.id].neurons, unit = (std::min)(policy_.granularity, neurons);
             const bool short_last = neurons % unit != 0; // the last unit may be shorter and remains last
             const std::uint64_t whole = g.units - (short_last ? 1 : 0);
             counts_.assign(l.sets.sets.size(), 0);

@@ -76,7 +76,7 @@ private:
     template <class Round> [[nodiscard]] route_cost fit(Round round)
     {
         const double a = median_us(small, round), b = median_us(large, round);
-        return {a, std::max(b - a, 0.0) * 1e3 / static_cast<double>(large - small)};
+        return {a, (std::max)(b - a, 0.0) * 1e3 / static_cast<double>(large - small)};
     }
 
     template <class Round> [[nodiscard]] static double median_us(std::size_t bytes, Round round)

@@ -50,7 +50,7 @@ public:
     /// @throws sdp::error for fewer than one worker
     explicit thread_fabric(int size)
         : size_(size)
-        , memories_(static_cast<std::size_t>(std::max(size, 1)))
+        , memories_(static_cast<std::size_t>((std::max)(size, 1)))
     {
         if (size < 1)
             fail("a group of ", size, " workers; at least 1 is needed");

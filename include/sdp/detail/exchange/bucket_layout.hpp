@@ -59,7 +59,7 @@ struct bucket {
 
 /// Groups parameters into buckets in backward order, last declared first. Counts full sizes, which all ranks know.
 [[nodiscard]] inline std::vector<bucket> make_buckets(
-    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max())
+    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)())
 {
     std::vector<bucket> out;
     std::size_t filled = 0;
@@ -212,7 +212,7 @@ inline void lay_out(bucket& b, const overlap_plan& plan, const peer_table& peers
     }
     b.kept_at = reserve(gradients, b.kept, rules.wire_size);
     b.native_at = reserve(gradients, b.native, element);
-    b.bytes = std::max(gradients, values);
+    b.bytes = (std::max)(gradients, values);
 }
 
 } // namespace sdp::detail

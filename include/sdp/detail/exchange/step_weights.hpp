@@ -48,7 +48,7 @@ public:
             }
             double largest = 0;
             for (const int rank : trainers)
-                largest = std::max(largest, weights[static_cast<std::size_t>(rank)]);
+                largest = (std::max)(largest, weights[static_cast<std::size_t>(rank)]);
             // Scales by a power of two, which changes no bit of the result, into the range of every element type.
             int exponent = 0;
             std::frexp(largest, &exponent);

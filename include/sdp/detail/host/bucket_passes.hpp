@@ -30,7 +30,7 @@ public:
     {
         std::size_t most = 0;
         for (const auto& c : plan_->classes)
-            most = std::max(most, c.trainers.size());
+            most = (std::max)(most, c.trainers.size());
         std::apply([&](auto&... each) { (each.prepare(cursors_.size(), most), ...); }, spaces_);
     }
 
@@ -61,7 +61,7 @@ private:
     {
         std::size_t out = 0;
         for (std::size_t p = 0; p + 1 < plan.first_piece.size(); ++p)
-            out = std::max(out, plan.of(p).size());
+            out = (std::max)(out, plan.of(p).size());
         return out;
     }
 

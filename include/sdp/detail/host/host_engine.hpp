@@ -28,7 +28,7 @@ template <communicator C> class host_engine {
 public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
-    static constexpr std::size_t most_parameters = std::numeric_limits<std::size_t>::max(); ///< in a bucket
+    static constexpr std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)(); ///< in a bucket
     /// @throws sdp::error for a type that gradients cannot have here
     static void check_type(element_type type)
     {

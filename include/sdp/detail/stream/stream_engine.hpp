@@ -196,7 +196,7 @@ public:
             for (std::size_t i = 0; i < part.count; ++i) {
                 const double one = squares_[part.first + i];
                 if (!std::isfinite(one))
-                    nonfinite_parameter = std::min(nonfinite_parameter, part.parameter);
+                    nonfinite_parameter = (std::min)(nonfinite_parameter, part.parameter);
                 sum += one;
             }
         return {sum, nonfinite_parameter};

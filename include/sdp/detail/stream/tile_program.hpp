@@ -57,7 +57,7 @@ public:
             buckets_.emplace_back();
             add_gradients(b);
             add_values(b);
-            if (std::max(buckets_.back().gradients.size(), buckets_.back().values.size()) > tiles::most_tensors)
+            if ((std::max)(buckets_.back().gradients.size(), buckets_.back().values.size()) > tiles::most_tensors)
                 fail("bucket ", b, " holds more than ", tiles::most_tensors,
                     " tensors, the most that one launch takes; expected smaller buckets");
         }

@@ -124,7 +124,7 @@ private:
         const std::size_t dealt = static_cast<std::size_t>(std::min<std::uint64_t>(units, order.sequence.size()));
         for (std::size_t i = 0; i < dealt; ++i) {
             const std::size_t d = order.sequence[i] / (full_ + windows), set = order.sequence[i] % (full_ + windows);
-            auto& places = used[d * cells + std::min(set, full_)];
+            auto& places = used[d * cells + (std::min)(set, full_)];
             places = set < full_ ? k_ : places == 0 ? k_ : ring_;
         }
 
@@ -234,7 +234,7 @@ private:
     std::vector<double> load(static_cast<std::size_t>(world), 0.0);
     std::vector<std::uint32_t> out(costs.size());
     for (std::size_t next = 0, round = 0; next < order.size(); round = (round + 1) % (l.rounds.size() - 1)) {
-        const std::size_t turns = std::min(l.rounds[round + 1] - l.rounds[round], order.size() - next);
+        const std::size_t turns = (std::min)(l.rounds[round + 1] - l.rounds[round], order.size() - next);
         std::vector<std::pair<double, std::uint32_t>> sets; // load before the pass
         for (const auto set : std::span(l.sequence).subspan(l.rounds[round], turns)) {
             double held = 0;
