@@ -31,7 +31,7 @@ namespace sdp::detail {
 /// State of one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
-        : check(rank, size)
+        : check_exchange(rank, size)
         , batches(size)
     {
     }
@@ -40,7 +40,7 @@ struct thread_endpoint {
     thread_bell progress; ///< wakes peers that wait for this rank
     std::atomic<bool> left = false;
     std::mutex mutex;
-    exchange_check check;
+    exchange_check check_exchange;
     thread_batches batches;
 };
 
@@ -183,7 +183,7 @@ private:
     {
         auto& self = endpoint(rank);
         const std::lock_guard lock(self.mutex);
-        self.check(tag, sends, receives);
+        self.check_exchange(tag, sends, receives);
         if (const int cause = failing_rank(); cause >= 0)
             fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
         if (sends.empty() && receives.empty())
