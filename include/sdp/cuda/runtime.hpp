@@ -12,6 +12,7 @@
 #include <utility>
 
 namespace sdp {
+#pragma GCC visibility push(default)
 
 /// A call of the CUDA runtime failed.
 class cuda_error : public error {
@@ -26,6 +27,8 @@ public:
 private:
     cudaError_t code_;
 };
+
+#pragma GCC visibility pop
 
 namespace cuda {
 
