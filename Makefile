@@ -48,7 +48,7 @@ test: dev asan
 nightly: dev separate benchmark-tests asan-mpi tsan
 
 dev:
-	@$(call install,$(core) $(mpi) $(study) doxygen pkgconf python3-venv)
+	@$(call install,$(core) $(mpi) $(study) clang-19 doxygen pkgconf python3-venv)
 	@$(install_conan)
 	$(call run_tests,dev)
 

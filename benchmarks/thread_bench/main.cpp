@@ -66,7 +66,7 @@ template <class Net> void bind_gradients(Net& net, sdp::cuda::executor& executor
         view.space = sdp::memory_space::cuda;
         const auto bytes = static_cast<std::size_t>(view.shape.product()) * sizeof(float);
         view.data = executor.allocate(bytes);
-        sdp::cuda::check(cudaMemset(view.data, 0, bytes), "cudaMemset");
+        sdp::cuda::check_call(cudaMemset(view.data, 0, bytes), "cudaMemset");
         net.bind_gradient(id, view);
     }
 }
@@ -114,7 +114,8 @@ template <class Net> void bind_gradients(Net& net, sdp::cuda::executor& executor
         add("tensors", [&] { by_tensors.synchronize(); });
         add("messages", [&] { by_messages.synchronize(); });
         add("copy", [&] {
-            sdp::cuda::check(cudaMemcpyAsync(from + sent, from, sent, cudaMemcpyDeviceToDevice, stream.get()), "cudaMemcpyAsync");
+            sdp::cuda::check_call(
+                cudaMemcpyAsync(from + sent, from, sent, cudaMemcpyDeviceToDevice, stream.get()), "cudaMemcpyAsync");
         });
         for (int warm = 0; warm < 2; ++warm)
             for (const auto& c : contenders) {

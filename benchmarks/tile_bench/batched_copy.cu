@@ -14,7 +14,7 @@ namespace {
         for (const auto& s : list)
             values.push_back(get(s));
         std::byte* const out = pool.take(values.size() * sizeof(T));
-        sdp::cuda::check(cudaMemcpy(out, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
+        sdp::cuda::check_call(cudaMemcpy(out, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
         return out;
     }
 
@@ -26,17 +26,17 @@ batched_copy::batched_copy(const std::vector<stretch>& stretches)
     , to_(upload<std::byte*>(pool_, stretches, [](const stretch& s) { return s.to; }))
     , sizes_(upload<std::size_t>(pool_, stretches, [](const stretch& s) { return s.bytes; }))
 {
-    sdp::cuda::check(
+    sdp::cuda::check_call(
         cub::DeviceMemcpy::Batched(nullptr, scratch_bytes_, reinterpret_cast<const std::byte**>(from_),
             reinterpret_cast<std::byte**>(to_), reinterpret_cast<std::size_t*>(sizes_), static_cast<unsigned>(count_)),
         "cub::DeviceMemcpy::Batched");
     scratch_ = pool_.take(scratch_bytes_);
-    sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); // copies from pageable memory may go on
+    sdp::cuda::check_call(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); // copies from pageable memory may go on
 }
 
 void batched_copy::operator()(cudaStream_t stream)
 {
-    sdp::cuda::check(
+    sdp::cuda::check_call(
         cub::DeviceMemcpy::Batched(scratch_, scratch_bytes_, reinterpret_cast<const std::byte**>(from_),
             reinterpret_cast<std::byte**>(to_), reinterpret_cast<std::size_t*>(sizes_), static_cast<unsigned>(count_), stream),
         "cub::DeviceMemcpy::Batched");

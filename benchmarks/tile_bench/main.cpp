@@ -93,7 +93,7 @@ namespace {
         c.run = [&time, stream, start = std::move(start)] { return time(stream, start) / 1e3; };
     };
     add("copy", [&] {
-        sdp::cuda::check(cudaMemcpyAsync(aside, store.at(0, 0), sent, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+        sdp::cuda::check_call(cudaMemcpyAsync(aside, store.at(0, 0), sent, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
     });
     add("pack", [&] { go(sdp::tile_phase::pack, tiles.pack); });
     add("sum", [&] { go(sdp::tile_phase::reduce, tiles.reduce); });

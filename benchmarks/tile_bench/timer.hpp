@@ -12,8 +12,8 @@ class timer {
 public:
     timer()
     {
-        sdp::cuda::check(cudaEventCreate(&begin_), "cudaEventCreate");
-        sdp::cuda::check(cudaEventCreate(&end_), "cudaEventCreate");
+        sdp::cuda::check_call(cudaEventCreate(&begin_), "cudaEventCreate");
+        sdp::cuda::check_call(cudaEventCreate(&end_), "cudaEventCreate");
     }
     timer(const timer&) = delete;
     timer& operator=(const timer&) = delete;
@@ -26,12 +26,12 @@ public:
     /// Milliseconds on the stream.
     template <class F> [[nodiscard]] double operator()(cudaStream_t stream, F f)
     {
-        sdp::cuda::check(cudaEventRecord(begin_, stream), "cudaEventRecord");
+        sdp::cuda::check_call(cudaEventRecord(begin_, stream), "cudaEventRecord");
         f();
-        sdp::cuda::check(cudaEventRecord(end_, stream), "cudaEventRecord");
-        sdp::cuda::check(cudaEventSynchronize(end_), "cudaEventSynchronize");
+        sdp::cuda::check_call(cudaEventRecord(end_, stream), "cudaEventRecord");
+        sdp::cuda::check_call(cudaEventSynchronize(end_), "cudaEventSynchronize");
         float out = 0;
-        sdp::cuda::check(cudaEventElapsedTime(&out, begin_, end_), "cudaEventElapsedTime");
+        sdp::cuda::check_call(cudaEventElapsedTime(&out, begin_, end_), "cudaEventElapsedTime");
         return out;
     }
 

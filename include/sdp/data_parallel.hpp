@@ -55,7 +55,7 @@ private:
         std::exception_ptr refused;
         std::string refusal;
         try {
-            detail::check(options);
+            detail::check_options(options);
             sdp::assignment a = partition(m, comm.size());
             if (a.world() != comm.size())
                 detail::fail("the partition policy made an assignment for ", a.world(), " workers; expected ", comm.size());

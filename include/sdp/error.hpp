@@ -6,6 +6,12 @@
 /// Two kinds of failure, kept apart: bad input and a failing peer or foreign API throw one of the types below, with a
 /// sentence that names the parameter, group or rank, what was found and what was expected. A broken internal invariant
 /// asserts instead, because no caller can do anything about it.
+///
+/// The types have default visibility, so that one thrown in a shared object built with -fvisibility=hidden is caught outside.
+
+#ifndef __cpp_exceptions
+#error "sdp reports bad input and failed peers by exceptions, which are turned off here; compile without -fno-exceptions"
+#endif
 
 #include <concepts>
 #include <initializer_list>
@@ -15,6 +21,7 @@
 #include <string_view>
 
 namespace sdp {
+#pragma GCC visibility push(default)
 
 /// Base of everything the library throws: bad input, unless it is one of the types below.
 class error : public std::runtime_error {
@@ -39,6 +46,8 @@ class nonfinite_error : public error {
 public:
     using error::error;
 };
+
+#pragma GCC visibility pop
 
 namespace detail {
 

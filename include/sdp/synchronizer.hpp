@@ -275,7 +275,7 @@ private:
     [[nodiscard]] static int checked(
         const sdp::model& m, const C& comm, const sdp::residency& r, const synchronizer_options& options)
     {
-        detail::check(options);
+        detail::check_options(options);
         if (comm.size() != r.world())
             detail::fail("the communicator has ", comm.size(), " ranks, but the residency was made for ", r.world());
         detail::check_route<C>(options, engine::own_all_reduce);

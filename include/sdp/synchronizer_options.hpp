@@ -88,7 +88,7 @@ struct synchronizer_options {
 
 namespace detail {
     /// @throws sdp::error naming the option
-    inline void check(const synchronizer_options& options)
+    inline void check_options(const synchronizer_options& options)
     {
         if (options.bucket_bytes < 1)
             fail("bucket_bytes is 0; expected at least 1");

@@ -22,7 +22,7 @@ public:
     explicit device_floats(std::size_t size)
         : size_(size)
     {
-        sdp::cuda::check(cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(float)), "cudaMalloc");
+        sdp::cuda::check_call(cudaMalloc(reinterpret_cast<void**>(&data_), size * sizeof(float)), "cudaMalloc");
     }
     device_floats(const device_floats&) = delete;
     device_floats& operator=(const device_floats&) = delete;
@@ -32,13 +32,13 @@ public:
     [[nodiscard]] std::size_t bytes() const noexcept { return size_ * sizeof(float); }
     void set(std::span<const float> from)
     {
-        sdp::cuda::check(cudaMemcpy(data_, from.data(), bytes(), cudaMemcpyHostToDevice), "cudaMemcpy");
-        sdp::cuda::check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize"); // from pageable memory it may go on
+        sdp::cuda::check_call(cudaMemcpy(data_, from.data(), bytes(), cudaMemcpyHostToDevice), "cudaMemcpy");
+        sdp::cuda::check_call(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize"); // from pageable memory it may go on
     }
     [[nodiscard]] std::vector<float> get() const
     {
         std::vector<float> out(size_);
-        sdp::cuda::check(cudaMemcpy(out.data(), data_, bytes(), cudaMemcpyDeviceToHost), "cudaMemcpy");
+        sdp::cuda::check_call(cudaMemcpy(out.data(), data_, bytes(), cudaMemcpyDeviceToHost), "cudaMemcpy");
         return out;
     }
 
@@ -53,7 +53,7 @@ public:
     explicit capture(cudaStream_t stream)
         : stream_(stream)
     {
-        sdp::cuda::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+        sdp::cuda::check_call(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     }
     capture(const capture&) = delete;
     capture& operator=(const capture&) = delete;
@@ -68,7 +68,7 @@ public:
 
     [[nodiscard]] cudaGraph_t end()
     {
-        sdp::cuda::check(cudaStreamEndCapture(stream_, &graph_), "cudaStreamEndCapture");
+        sdp::cuda::check_call(cudaStreamEndCapture(stream_, &graph_), "cudaStreamEndCapture");
         return graph_;
     }
 
@@ -106,11 +106,11 @@ template <sdp::stream_exchange C> [[nodiscard]] std::string flaw_of_captured_ste
         return out;
     };
     const auto step = [&] {
-        sdp::cuda::check(
+        sdp::cuda::check_call(
             cudaMemcpyAsync(gradient.data(), from.data(), from.bytes(), cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
         net.synchronize();
     };
-    const auto wait = [&] { sdp::cuda::check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); };
+    const auto wait = [&] { sdp::cuda::check_call(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); };
     std::vector<std::vector<float>> expected;
     for (const int seed : {1, 2}) {
         from.set(numbers(seed));
@@ -125,12 +125,12 @@ template <sdp::stream_exchange C> [[nodiscard]] std::string flaw_of_captured_ste
     {
         capture captured(stream);
         step();
-        sdp::cuda::check(cudaGraphInstantiateWithFlags(&replay, captured.end(), 0), "cudaGraphInstantiateWithFlags");
+        sdp::cuda::check_call(cudaGraphInstantiateWithFlags(&replay, captured.end(), 0), "cudaGraphInstantiateWithFlags");
     }
     std::string out;
     for (const int seed : {2, 1, 2}) {
         from.set(numbers(seed));
-        sdp::cuda::check(cudaGraphLaunch(replay, stream), "cudaGraphLaunch");
+        sdp::cuda::check_call(cudaGraphLaunch(replay, stream), "cudaGraphLaunch");
         wait();
         if (gradient.get() != expected[static_cast<std::size_t>(seed - 1)])
             out = "a replayed step differs from the same step as it is";
@@ -140,7 +140,7 @@ template <sdp::stream_exchange C> [[nodiscard]] std::string flaw_of_captured_ste
     wait();
     if (gradient.get() != expected[0])
         out = "a step after the replays differs from the same step before";
-    sdp::cuda::check(cudaGraphExecDestroy(replay), "cudaGraphExecDestroy");
+    sdp::cuda::check_call(cudaGraphExecDestroy(replay), "cudaGraphExecDestroy");
     return out;
 }
 

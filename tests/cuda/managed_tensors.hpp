@@ -17,11 +17,11 @@ public:
     {
         oracle::tensor_memory.allocate = [](std::size_t bytes) {
             void* out = nullptr;
-            sdp::cuda::check(cudaMallocManaged(&out, bytes, cudaMemAttachGlobal), "cudaMallocManaged");
+            sdp::cuda::check_call(cudaMallocManaged(&out, bytes, cudaMemAttachGlobal), "cudaMallocManaged");
             return out;
         };
         oracle::tensor_memory.release = [](void* memory) { cudaFree(memory); };
-        oracle::tensor_memory.settle = [] { sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); };
+        oracle::tensor_memory.settle = [] { sdp::cuda::check_call(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); };
         oracle::tensor_memory.space = sdp::memory_space::cuda;
     }
     managed_tensors(const managed_tensors&) = delete;

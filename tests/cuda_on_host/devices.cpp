@@ -57,7 +57,7 @@ template <class Net> std::unique_ptr<float[], device_memory> bind(Net& net, floa
     const auto id = sdp::parameter_id(0);
     const auto size = static_cast<std::size_t>(net.subnetwork().shape(id).product());
     void* data = nullptr;
-    sdp::cuda::check(cudaMalloc(&data, size * sizeof(float)), "cudaMalloc");
+    sdp::cuda::check_call(cudaMalloc(&data, size * sizeof(float)), "cudaMalloc");
     std::unique_ptr<float[], device_memory> out(static_cast<float*>(data));
     std::fill_n(out.get(), size, value);
     sdp::tensor_view view;
@@ -85,7 +85,7 @@ TEST_CASE("devices that reach each other are used that way, and where one pair d
             const auto gradient = bind(net, static_cast<float>(inner.rank()));
             for (int step = 0; step < 3; ++step)
                 net.synchronize();
-            sdp::cuda::check(cudaStreamSynchronize(host.get()), "cudaStreamSynchronize");
+            sdp::cuda::check_call(cudaStreamSynchronize(host.get()), "cudaStreamSynchronize");
             CHECK(std::all_of(gradient.get(), gradient.get() + 32 * 32, [](float x) { return x == 1.5F; }));
         });
         CHECK(simulated::enabled_peers().size() == (reach ? 2 : 0));
@@ -107,7 +107,8 @@ TEST_CASE("streams alone order the gradients that a step makes, their sums, and 
                 const auto gradient = bind(net, 0);
                 // The host only puts work on its stream: gradients are there when that gets to it.
                 const auto copy = [&](float* to, const float* from) {
-                    sdp::cuda::check(cudaMemcpyAsync(to, from, elements * sizeof(float), cudaMemcpyDeviceToDevice, host.get()),
+                    sdp::cuda::check_call(
+                        cudaMemcpyAsync(to, from, elements * sizeof(float), cudaMemcpyDeviceToDevice, host.get()),
                         "cudaMemcpyAsync");
                 };
                 constexpr int steps = 20;
@@ -119,7 +120,7 @@ TEST_CASE("streams alone order the gradients that a step makes, their sums, and 
                     net.synchronize();
                     copy(found[step].data(), gradient.get());
                 }
-                sdp::cuda::check(cudaStreamSynchronize(host.get()), "cudaStreamSynchronize");
+                sdp::cuda::check_call(cudaStreamSynchronize(host.get()), "cudaStreamSynchronize");
                 for (int step = 0; step < steps; ++step)
                     CHECK(found[static_cast<std::size_t>(step)]
                         == std::vector<float>(elements, static_cast<float>(world - 1) / 2 + static_cast<float>(8 * step)));
@@ -149,7 +150,7 @@ TEST_CASE("a worker that is late is named, and its events and buffers stay for w
                     throw;
                 } catch (const sdp::aborted_error&) { // the cause is the other's
                 }
-                sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+                sdp::cuda::check_call(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
             });
             FAIL_CHECK("nothing was thrown");
         } catch (const sdp::timeout_error&) {

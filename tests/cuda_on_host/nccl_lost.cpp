@@ -40,7 +40,7 @@ TEST_CASE("a rank that is gone before the first exchange is named, inside NCCL's
                 == "rank 0 waited 100 ms for an exchange with rank 1 to begin");
             CHECK(comm->aborted());
             CHECK(says(told_by([&] { comm->exchange_on_stream(messages, {}); }), "was aborted"));
-            CHECK(says(told_by([&] { comm->check(); }), "was aborted"));
+            CHECK(says(told_by([&] { comm->throw_if_failed(); }), "was aborted"));
         }
     });
 }
@@ -109,14 +109,15 @@ TEST_CASE("with a graph that lives on, a lost rank is named all the same, and th
                     id, rank, 2, stream.get(), {.timeout = rank == 0 ? 200ms : 10s, .blocking = blocking});
                 trainer t(comm);
                 t.step();
-                sdp::cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+                sdp::cuda::check_call(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
                 {
                     support::capture captured(stream.get());
                     t.step();
-                    sdp::cuda::check(cudaGraphInstantiateWithFlags(&replay, captured.end(), 0), "cudaGraphInstantiateWithFlags");
+                    sdp::cuda::check_call(
+                        cudaGraphInstantiateWithFlags(&replay, captured.end(), 0), "cudaGraphInstantiateWithFlags");
                 }
-                sdp::cuda::check(cudaGraphLaunch(replay, stream.get()), "cudaGraphLaunch");
-                sdp::cuda::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+                sdp::cuda::check_call(cudaGraphLaunch(replay, stream.get()), "cudaGraphLaunch");
+                sdp::cuda::check_call(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
                 if (rank == 1) {
                     cudaGraphExecDestroy(replay); // in time
                     return;

@@ -79,7 +79,7 @@ TEST_CASE("there is one communicator, and messages carry what the formula says")
         view.space = sdp::memory_space::cuda;
         net.bind_gradient(sdp::parameter_id(0), view);
         net.synchronize();
-        sdp::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+        sdp::cuda::check_call(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
         const auto& sent = simulated::nccl.sent[static_cast<std::size_t>(rank)];
         const auto before = sent.load();
         net.synchronize();

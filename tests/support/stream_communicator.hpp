@@ -118,7 +118,7 @@ public:
         inner_.exchange(0, sends, receives).wait(std::chrono::minutes(1));
     }
     [[nodiscard]] host_executor& executor() { return *executor_; }
-    static void check() noexcept { }
+    static void throw_if_failed() noexcept { }
 
 private:
     sdp::thread_communicator inner_;

@@ -119,7 +119,7 @@ public:
     [[nodiscard]] cuda::executor& executor() { return state_->executor(); }
     /// Throws pending errors. CUDA reports an error of a device in a later call.
     /// @throws sdp::cuda_error if a stream capture includes workers that a graph cannot wait for
-    void check()
+    void throw_if_failed()
     {
         if (size() > 1)
             executor().refuse_capture("an exchange between threads");
@@ -136,7 +136,7 @@ private:
             , events_(group, sizeof(int), {kept_, &kept_->events}, shared_executor())
         {
             int device = 0;
-            cuda::check(cudaGetDevice(&device), "cudaGetDevice");
+            cuda::check_call(cudaGetDevice(&device), "cudaGetDevice");
             device_at(group.rank()).store(device + 1, std::memory_order_release);
             events_.notify();
         }
@@ -165,7 +165,7 @@ private:
             group.exchange(0, out_, in_).wait(limit_);
             for (std::size_t i = 0; i < receives.size(); ++i) {
                 events_.wait_on(receives[i].peer, ready);
-                cuda::check(cudaMemcpyAsync(receives[i].data, taken_[i], receives[i].bytes, cudaMemcpyDefault, stream),
+                cuda::check_call(cudaMemcpyAsync(receives[i].data, taken_[i], receives[i].bytes, cudaMemcpyDefault, stream),
                     "cudaMemcpyAsync");
             }
             // The sender must not reuse its buffer before the copy.
@@ -216,7 +216,7 @@ private:
                 for (const int to : devices) {
                     int can = 1;
                     if (from != to)
-                        cuda::check(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
+                        cuda::check_call(cudaDeviceCanAccessPeer(&can, from, to), "cudaDeviceCanAccessPeer");
                     if (can == 0)
                         return false;
                 }

@@ -12,6 +12,7 @@
 #include <string_view>
 
 namespace sdp {
+#pragma GCC visibility push(default)
 
 /// An MPI call failed.
 class mpi_error : public error {
@@ -37,6 +38,8 @@ private:
 
     int code_;
 };
+
+#pragma GCC visibility pop
 
 namespace detail {
 

@@ -32,7 +32,7 @@ public:
     {
         if (!state_)
             return true;
-        state_->owner->check();
+        state_->owner->throw_if_failed();
         if (!state_->done.reached())
             return false;
         finish();
@@ -164,7 +164,7 @@ public:
     void all_reduce_on_stream(void* data, std::size_t count, element_type type) { state_->all_reduce(data, count, type); }
     [[nodiscard]] cuda::executor& executor() noexcept { return state_->executor(); }
     /// @throws sdp::nccl_error if NCCL has found an error in the meantime
-    void check() { state_->check(); }
+    void throw_if_failed() { state_->throw_if_failed(); }
     void abort() noexcept { state_->abort(); }
     [[nodiscard]] bool aborted() const noexcept { return state_->aborted(); }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 namespace sdp {
+#pragma GCC visibility push(default)
 
 /// NCCL failed, or a peer did not answer. The communicator has then been aborted.
 class nccl_error : public error {
@@ -25,4 +26,5 @@ private:
     ncclResult_t code_;
 };
 
+#pragma GCC visibility pop
 } // namespace sdp

@@ -4,7 +4,7 @@
 /// @brief Capabilities of a communicator that enqueues its messages on a stream, as on a device.
 ///
 /// All work is enqueued on one stream, in order: packing, messages, sums. The host never waits, so a step has nothing to poll and
-/// no time-out; `check` reports errors.
+/// no time-out; `throw_if_failed` reports errors.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/tiles/tile_executor.hpp>
@@ -21,7 +21,7 @@ namespace sdp {
 /// | `C::space`                         | `memory_space`   | where tensors lie                                              |
 /// | `c.exchange_on_stream(sends, receives)` | void        | enqueues messages in that memory                                |
 /// | `c.executor()`                     | a tile executor& | runs tiles on the same stream                                  |
-/// | `c.check()`                        | void             | throws the error of an earlier operation on the stream         |
+/// | `c.throw_if_failed()`              | void             | throws the error of an earlier operation on the stream         |
 ///
 /// Semantics: between each pair messages are matched in order of posting. `exchange` still uses host memory: it carries control
 /// data, and may wait for the stream.
@@ -33,7 +33,7 @@ concept stream_exchange = communicator<C> && requires(C& c, std::span<const outg
     {
         *&c.executor()
         } -> tile_executor;
-    c.check();
+    c.throw_if_failed();
 };
 
 /// A memory segment in host memory, with marks in the workers' streams.

@@ -57,7 +57,7 @@ public:
     {
         refuse_capture("a copy from host memory, as the first step and weighted ones make,");
         if (bytes > 0)
-            check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, side_.get()), "cudaMemcpyAsync");
+            check_call(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, side_.get()), "cudaMemcpyAsync");
     }
     void read(void* to, const std::byte* from, std::size_t bytes)
     {
@@ -73,8 +73,8 @@ public:
     {
         if (bytes == 0)
             return;
-        check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, copies_.get()), "cudaMemcpyAsync");
-        check(cudaStreamSynchronize(copies_.get()), "cudaStreamSynchronize");
+        check_call(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, copies_.get()), "cudaMemcpyAsync");
+        check_call(cudaStreamSynchronize(copies_.get()), "cudaStreamSynchronize");
     }
     void run(tile_phase phase, const tiles::tile_job& job, element_type type, element_type wire)
     {

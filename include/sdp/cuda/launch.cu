@@ -43,7 +43,7 @@ namespace {
         config.gridDim = blocks;
         config.blockDim = threads;
         config.stream = stream;
-        check(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
+        check_call(cudaLaunchKernelEx(&config, kernel, arguments...), "cudaLaunchKernelEx");
     }
 
     template <class Body> void launch_tiles(const tiles::tile_job& job, cudaStream_t stream, const Body& body)

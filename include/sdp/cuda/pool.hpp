@@ -35,7 +35,7 @@ public:
         if (best == nullptr) {
             blocks_.reserve(blocks_.size() + 1); // so that nothing throws after the allocation
             void* data = nullptr;
-            check(cudaMalloc(&data, bytes), "cudaMalloc");
+            check_call(cudaMalloc(&data, bytes), "cudaMalloc");
             blocks_.push_back({static_cast<std::byte*>(data), bytes, false});
             best = &blocks_.back();
         }

@@ -12,6 +12,7 @@
 #include <utility>
 
 namespace sdp {
+#pragma GCC visibility push(default)
 
 /// A call of the CUDA runtime failed.
 class cuda_error : public error {
@@ -27,10 +28,12 @@ private:
     cudaError_t code_;
 };
 
+#pragma GCC visibility pop
+
 namespace cuda {
 
     /// @throws sdp::cuda_error naming the call
-    inline void check(cudaError_t code, const char* call)
+    inline void check_call(cudaError_t code, const char* call)
     {
         if (code != cudaSuccess)
             throw cuda_error(detail::text(call, " failed: ", cudaGetErrorString(code), " (", cudaGetErrorName(code), ")"), code);
@@ -49,7 +52,7 @@ namespace cuda {
         if (stream == nullptr)
             return false; // a query would be an error while another stream is captured
         auto status = cudaStreamCaptureStatusNone;
-        check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+        check_call(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
         return status != cudaStreamCaptureStatusNone;
     }
 
@@ -73,7 +76,7 @@ namespace cuda {
     /// An event without timing, which is the cheapest to record.
     class event {
     public:
-        event() { check(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+        event() { check_call(cudaEventCreateWithFlags(&handle_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
         event(event&& other) noexcept
             : handle_(std::exchange(other.handle_, nullptr))
         {
@@ -89,9 +92,9 @@ namespace cuda {
                 cudaEventDestroy(handle_);
         }
 
-        void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
+        void record(cudaStream_t stream) { check_call(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
         /// Makes later work of the stream wait for the recorded work.
-        void make_wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+        void make_wait(cudaStream_t stream) const { check_call(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
         [[nodiscard]] bool reached() const
         {
             const auto code = cudaEventQuery(handle_);
@@ -99,12 +102,12 @@ namespace cuda {
                 static_cast<void>(cudaGetLastError()); // clears the error that CUDA remembers, which a launch would report
                 return false;
             }
-            check(code, "cudaEventQuery");
+            check_call(code, "cudaEventQuery");
             return true;
         }
 
         /// Waits without a limit.
-        void wait() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
+        void wait() const { check_call(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
 
     private:
         cudaEvent_t handle_ = nullptr;
@@ -113,7 +116,7 @@ namespace cuda {
     /// A stream that does not wait for the default stream.
     class stream {
     public:
-        stream() { check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
+        stream() { check_call(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
         stream(const stream&) = delete;
         stream& operator=(const stream&) = delete;
         ~stream() { cudaStreamDestroy(handle_); }

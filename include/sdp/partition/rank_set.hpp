@@ -119,7 +119,7 @@ public:
             } else if (j->end <= i->begin) {
                 j = ending_after(j, b.intervals_.end(), i->begin);
             } else {
-                out.intervals_.push_back({std::max(i->begin, j->begin), std::min(i->end, j->end)});
+                out.intervals_.push_back({(std::max)(i->begin, j->begin), (std::min)(i->end, j->end)});
                 (i->end < j->end ? i : j)++;
             }
         }
@@ -175,7 +175,7 @@ private:
             at += step;
             step *= 2;
         }
-        return std::partition_point(at, at + std::min(step, end - at), [rank](const interval& i) { return i.end <= rank; });
+        return std::partition_point(at, at + (std::min)(step, end - at), [rank](const interval& i) { return i.end <= rank; });
     }
 
     void append(int rank)
@@ -183,7 +183,7 @@ private:
         if (rank < 0)
             detail::fail("a rank set cannot hold rank ", rank, "; ranks start at 0");
         if (!intervals_.empty() && intervals_.back().end >= rank)
-            intervals_.back().end = std::max(intervals_.back().end, rank + 1);
+            intervals_.back().end = (std::max)(intervals_.back().end, rank + 1);
         else
             intervals_.push_back({rank, rank + 1});
     }

@@ -38,7 +38,7 @@ SDP_INLINE parameter_id model::add_parameter(std::string name, extents shape, pl
     for (const index_t extent : shape)
         if (extent < 1)
             detail::fail("parameter '", name, "' has shape ", shape, "; every extent must be at least 1");
-    index_t room = std::numeric_limits<index_t>::max() - size_;
+    index_t room = (std::numeric_limits<index_t>::max)() - size_;
     for (const index_t extent : shape)
         room /= extent;
     if (room == 0)
@@ -144,7 +144,7 @@ SDP_INLINE void model::check_axis(
                 " neurons of group '", g.name, "' do not divide");
         per_neuron = extent / g.neurons;
     }
-    const bool countable = per_neuron <= std::numeric_limits<index_t>::max() / g.neurons;
+    const bool countable = per_neuron <= (std::numeric_limits<index_t>::max)() / g.neurons;
     if (!countable || per_neuron * g.neurons != extent)
         detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", but group '", g.name, "' has ", g.neurons,
             " neurons of ", per_neuron, " elements, which is ", countable ? detail::text(per_neuron * g.neurons) : "more");

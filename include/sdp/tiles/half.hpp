@@ -46,9 +46,9 @@ struct f16_bits {
     // must.
     const std::uint32_t normal = (magnitude - 0x38000000U + 0xFFFU + (magnitude >> 13 & 1U)) >> 13;
     // Below 2^-14, adding 0.5 makes the hardware round to a multiple of 2^-24, whose count is in the lower bits of the sum.
-    const std::uint32_t small = bits_as<std::uint32_t>(bits_as<float>(magnitude) + 0.5F) - 0x3F000000U;
+    const std::uint32_t subnormal = bits_as<std::uint32_t>(bits_as<float>(magnitude) + 0.5F) - 0x3F000000U;
     const std::uint32_t huge = magnitude > 0x7F800000U ? 0x7E00U : 0x7C00U;
-    return {static_cast<std::uint16_t>(sign | (magnitude < 0x38800000U ? small : magnitude < 0x47800000U ? normal : huge))};
+    return {static_cast<std::uint16_t>(sign | (magnitude < 0x38800000U ? subnormal : magnitude < 0x47800000U ? normal : huge))};
 }
 [[nodiscard]] SDP_HOST_DEVICE inline float from_bits(f16_bits x) noexcept
 {

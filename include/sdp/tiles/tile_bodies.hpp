@@ -28,7 +28,7 @@ template <> struct sum_of<f16_bits> {
 
 /// Some elements that are read or written at once.
 template <class T, int width> struct alignas(sizeof(T) * width) several {
-    T of[width];
+    T of[static_cast<std::size_t>(width)];
 
     SDP_HOST_DEVICE static several read(const T* from) noexcept
     {

@@ -22,7 +22,7 @@ int main()
     const auto p = m.add_parameter("matrix", {8, 8});
     sdp::data_parallel net(m, sdp::pinned {}, sdp::forward_masking {}, sdp::nccl_communicator::create(id, 0, 1, nullptr));
     float* gradient = nullptr;
-    sdp::cuda::check(cudaMallocManaged(&gradient, 64 * sizeof(float)), "cudaMallocManaged");
+    sdp::cuda::check_call(cudaMallocManaged(&gradient, 64 * sizeof(float)), "cudaMallocManaged");
     for (int i = 0; i < 64; ++i)
         gradient[i] = 2;
     sdp::tensor_view view {gradient, {8, 8}, {8, 1}};

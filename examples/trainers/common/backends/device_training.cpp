@@ -30,10 +30,10 @@ namespace {
         void exchange_on_stream(std::span<const sdp::outgoing>, std::span<const sdp::incoming> receives)
         {
             for (const auto& r : receives)
-                sdp::cuda::check(cudaMemsetAsync(r.data, 0, r.bytes, executor_->stream()), "cudaMemsetAsync");
+                sdp::cuda::check_call(cudaMemsetAsync(r.data, 0, r.bytes, executor_->stream()), "cudaMemsetAsync");
         }
         [[nodiscard]] sdp::cuda::executor& executor() noexcept { return *executor_; }
-        void check() { sdp::cuda::check(cudaGetLastError(), "an earlier call"); }
+        void check() { sdp::cuda::check_call(cudaGetLastError(), "an earlier call"); }
 
     private:
         std::shared_ptr<sdp::cuda::executor> executor_;

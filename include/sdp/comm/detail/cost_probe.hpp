@@ -25,12 +25,12 @@ public:
         , limit_(limit)
         , next_((comm.rank() + 1) % comm.size())
         , before_((comm.rank() + comm.size() - 1) % comm.size())
-        , from_(large)
-        , to_(large)
+        , from_(many)
+        , to_(many)
     {
     }
 
-    static constexpr std::size_t small = 64, large = std::size_t {1} << 20; ///< bytes
+    static constexpr std::size_t few = 64, many = std::size_t {1} << 20; ///< bytes
 
     [[nodiscard]] route_cost messages()
     {
@@ -51,7 +51,7 @@ public:
                 before = (before + comm_.size() - 1) % comm_.size();
             if (before == comm_.rank())
                 return {};
-            auto segment = comm_.share(line + large);
+            auto segment = comm_.share(line + many);
             auto* const mine = segment.of(comm_.rank());
             std::uint64_t round = 0;
             const auto counter = [](std::byte* at) { return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(at)); };
@@ -75,8 +75,8 @@ private:
 
     template <class Round> [[nodiscard]] route_cost fit(Round round)
     {
-        const double a = median_us(small, round), b = median_us(large, round);
-        return {a, std::max(b - a, 0.0) * 1e3 / static_cast<double>(large - small)};
+        const double a = median_us(few, round), b = median_us(many, round);
+        return {a, (std::max)(b - a, 0.0) * 1e3 / static_cast<double>(many - few)};
     }
 
     template <class Round> [[nodiscard]] static double median_us(std::size_t bytes, Round round)

@@ -100,7 +100,7 @@ public:
         auto batch = prepare(0, {}, {});
         const std::size_t most = std::max<std::size_t>(largest_piece_ / size_of(type), 1);
         for (std::size_t offset = 0; offset < count; offset += most) {
-            const std::size_t n = std::min(most, count - offset);
+            const std::size_t n = (std::min)(most, count - offset);
             auto* const place = static_cast<std::byte*>(data) + offset * size_of(type);
             add_request(
                 *batch, {rank_, true, static_cast<int>(n * size_of(type)), count * size_of(type)}, [&](MPI_Request* request) {
@@ -199,7 +199,7 @@ public:
 private:
     [[nodiscard]] static std::size_t checked(std::size_t largest_piece)
     {
-        constexpr std::size_t most = std::numeric_limits<int>::max();
+        constexpr std::size_t most = (std::numeric_limits<int>::max)();
         if (largest_piece < 1 || largest_piece > most)
             fail("mpi_options::largest_piece is ", largest_piece, ", but must be 1 to ", most, " bytes");
         return largest_piece;
@@ -208,7 +208,7 @@ private:
     template <class Start> void post_pieces(mpi_batch& batch, const auto& message, bool outgoing, Start&& start)
     {
         for (std::size_t offset = 0; offset < message.bytes; offset += largest_piece_) {
-            const auto bytes = static_cast<int>(std::min(largest_piece_, message.bytes - offset));
+            const auto bytes = static_cast<int>((std::min)(largest_piece_, message.bytes - offset));
             add_request(batch, {message.peer, outgoing, bytes, message.bytes},
                 [&](MPI_Request* request) { start(offset, bytes, request); });
         }
@@ -218,8 +218,8 @@ private:
     {
         const auto count = batch.requests.size() + 1;
         batch.pieces.push_back(piece);
-        batch.indices.resize(std::max(batch.indices.size(), count));
-        batch.statuses.resize(std::max(batch.statuses.size(), count));
+        batch.indices.resize((std::max)(batch.indices.size(), count));
+        batch.statuses.resize((std::max)(batch.statuses.size(), count));
         batch.requests.push_back(MPI_REQUEST_NULL);
         start(&batch.requests.back());
         ++batch.open;

@@ -29,7 +29,7 @@ namespace detail {
     [[nodiscard]] inline std::chrono::steady_clock::time_point end_of(std::chrono::milliseconds limit)
     {
         constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 365); // keeps sums from overflowing
-        return std::chrono::steady_clock::now() + std::min(limit, longest);
+        return std::chrono::steady_clock::now() + (std::min)(limit, longest);
     }
 
     /// Waits for a call of a non-blocking communicator and returns its result; `ncclInProgress` if it takes longer than `limit`.

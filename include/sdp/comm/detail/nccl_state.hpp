@@ -82,7 +82,7 @@ public:
     }
 
     /// @throws sdp::nccl_error if NCCL has found an error in the meantime
-    void check()
+    void throw_if_failed()
     {
         refuse_aborted();
         ncclResult_t code = ncclSuccess;
@@ -148,7 +148,7 @@ public:
     {
         const auto end = end_of(limit);
         while (!e.reached()) {
-            check();
+            throw_if_failed();
             if (std::chrono::steady_clock::now() >= end) {
                 const auto who = unfinished();
                 abort();

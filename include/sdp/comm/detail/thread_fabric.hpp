@@ -28,7 +28,7 @@ namespace sdp::detail {
 /// State of one rank. The lock only serves callers that use one rank from several threads.
 struct thread_endpoint {
     thread_endpoint(int rank, int size)
-        : check(rank, size)
+        : check_exchange(rank, size)
         , batches(size)
     {
     }
@@ -37,7 +37,7 @@ struct thread_endpoint {
     thread_bell progress; ///< wakes peers that wait for this rank
     std::atomic<bool> left = false;
     std::mutex mutex;
-    exchange_check check;
+    exchange_check check_exchange;
     thread_batches batches;
 };
 

@@ -145,7 +145,7 @@ private:
                 offset += rest % view.shape[axis] * view.strides[axis];
                 rest /= view.shape[axis];
             }
-            const auto count = std::min(length, static_cast<std::size_t>(last - column));
+            const auto count = (std::min)(length, static_cast<std::size_t>(last - column));
             line(data_ + offset, view.strides[axes - 1], count);
             at += count;
             length -= count;

@@ -55,7 +55,7 @@ struct bucket {
 
 /// Groups parameters into buckets in backward order, last declared first. Counts full sizes, which all ranks know.
 [[nodiscard]] std::vector<bucket> make_buckets(
-    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = std::numeric_limits<std::size_t>::max());
+    const model& m, std::size_t bucket_bytes, std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)());
 
 } // namespace sdp::detail
 

@@ -13,7 +13,7 @@ namespace sdp::detail {
 
 /// The peers of a plan, and for every class the positions of its trainers and readers in the list of peers.
 struct peer_table {
-    static constexpr std::uint32_t self = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::uint32_t self = (std::numeric_limits<std::uint32_t>::max)();
 
     struct members {
         std::vector<std::uint32_t> trainers, readers; ///< indices into `ranks`, or `self`

@@ -36,7 +36,7 @@ public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
     static constexpr bool own_all_reduce = native_all_reduce<C>; ///< of the transport
-    static constexpr std::size_t most_parameters = std::numeric_limits<std::size_t>::max(); ///< in a bucket
+    static constexpr std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)(); ///< in a bucket
     /// @throws sdp::error for a type that gradients cannot have here
     static void check_type(element_type type)
     {

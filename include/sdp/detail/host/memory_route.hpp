@@ -106,7 +106,7 @@ public:
     /// Owners sum the buckets in order, so a worker that waits for the last settled bucket first sleeps once for all of them.
     void complete(std::size_t b)
     {
-        for (std::size_t i = std::max(settled_, b + 1); i-- > b;) {
+        for (std::size_t i = (std::max)(settled_, b + 1); i-- > b;) {
             if (phases_[i] == phase::publishing)
                 wait_(i, "mean gradients", [&](auto limit) { memory_->wait_reduced(i, limit); });
             phases_[i] = phase::idle;

@@ -103,7 +103,7 @@ public:
         const std::size_t b = launched_++;
         const auto& bucket = buffers_.buckets()[b];
         const auto& tiles = program_.of(b);
-        comm_.check();
+        comm_.throw_if_failed();
         in_tensors_.launch(b);
         if (!tiles.has_other_work())
             return;
@@ -131,12 +131,12 @@ public:
         run(tile_phase::unpack, tiles.unpack, type, wire);
     }
 
-    void progress() { comm_.check(); }
+    void progress() { comm_.throw_if_failed(); }
 
     /// What the host puts on its own stream from here on finds the means.
     void drain()
     {
-        comm_.check();
+        comm_.throw_if_failed();
         try {
             in_tensors_.finish(job_, [this](element_type type) { return wire_type(type); });
         } catch (...) {
@@ -151,7 +151,7 @@ public:
     /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
     void publish_values()
     {
-        comm_.check();
+        comm_.throw_if_failed();
         comm_.executor().join_host();
         for (std::size_t b = 0; b < buffers_.buckets().size(); ++b) {
             const auto& bucket = buffers_.buckets()[b];
@@ -169,7 +169,7 @@ public:
     /// stream.
     [[nodiscard]] std::pair<double, std::size_t> owned_square_norm()
     {
-        comm_.check();
+        comm_.throw_if_failed();
         auto& executor = comm_.executor();
         executor.join_host();
         std::size_t at = 0;
@@ -186,7 +186,7 @@ public:
             for (std::size_t i = 0; i < part.count; ++i) {
                 const double one = squares_[part.first + i];
                 if (!std::isfinite(one))
-                    nonfinite_parameter = std::min(nonfinite_parameter, part.parameter);
+                    nonfinite_parameter = (std::min)(nonfinite_parameter, part.parameter);
                 sum += one;
             }
         return {sum, nonfinite_parameter};
@@ -195,7 +195,7 @@ public:
     /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
     void copy_owned(const tensor_view& shard, shard_copy direction, owned_kind kind)
     {
-        comm_.check();
+        comm_.throw_if_failed();
         comm_.executor().join_host();
         for (std::size_t b = 0; b < buffers_.buckets().size(); ++b) {
             const auto type = buffers_.buckets()[b].type;

@@ -101,12 +101,12 @@ private:
         const auto& c = buffers_->plan().class_of(piece);
         const auto& trainers = buffers_->peers().classes[piece.sharing_class].trainers;
         for (std::uint64_t done = 0; done < rows.count;) {
-            std::uint64_t count = std::min(rows.count - done, shape_list::most);
+            std::uint64_t count = (std::min)(rows.count - done, shape_list::most);
             for (const auto peer : trainers)
                 if (peer != peer_table::self) {
                     if (cursors_[peer].at == cursors_[peer].layout->rows.size())
                         fail_to_match(peer);
-                    count = std::min(count, cursors_[peer].left());
+                    count = (std::min)(count, cursors_[peer].left());
                 }
             const tiles::sum_group group {
                 static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(trainers.size()), piece.sharing_class};
@@ -151,7 +151,7 @@ private:
     void cut(std::size_t b, std::uint64_t count, std::uint64_t alignment)
     {
         const auto type = buffers_->buckets()[b].type;
-        const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), buffers_->wire_size_of(b)));
+        const auto widest = static_cast<std::uint32_t>(16 / (std::max)(size_of(type), buffers_->wire_size_of(b)));
         const auto width = width_of(widest, alignment);
         for (std::uint64_t done = 0; done < count; done += tiles::tile_elements) {
             const auto here = std::min<std::uint64_t>(tiles::tile_elements, count - done), whole = here - here % width;

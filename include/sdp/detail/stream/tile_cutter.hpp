@@ -42,7 +42,7 @@ public:
 
     [[nodiscard]] tile_range cut(const std::vector<job>& jobs, element_type type, std::size_t packed_size)
     {
-        const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), packed_size));
+        const auto widest = static_cast<std::uint32_t>(16 / (std::max)(size_of(type), packed_size));
         const std::size_t first = tiles_.size();
         for (const auto& j : jobs) {
             std::uint64_t done = 0;

@@ -58,11 +58,11 @@ public:
             buckets_.emplace_back();
             add_gradients(b);
             add_values(b);
-            if (std::max(buckets_.back().gradients.size(), buckets_.back().values.size()) > tiles::most_tensors)
+            if ((std::max)(buckets_.back().gradients.size(), buckets_.back().values.size()) > tiles::most_tensors)
                 fail("bucket ", b, " holds more than ", tiles::most_tensors,
                     " tensors, the most that one launch takes; expected smaller buckets");
         }
-        std::ranges::stable_sort(squares_, {}, &square_part::parameter);
+        std::ranges::sort(squares_, {}, [](const square_part& s) { return std::pair(s.parameter, s.first); });
     }
 
     [[nodiscard]] const bucket_tiles& of(std::size_t b) const noexcept { return buckets_[b]; }

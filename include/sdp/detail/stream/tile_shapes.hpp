@@ -31,7 +31,7 @@ public:
     shape_list()
     {
         tiles::row_shape s;
-        s.per_row = s.length = tiles::divider(std::numeric_limits<std::int32_t>::max());
+        s.per_row = s.length = tiles::divider((std::numeric_limits<std::int32_t>::max)());
         shapes_.push_back(s);
     }
     /// As another worker has sent them.
@@ -111,7 +111,7 @@ private:
         bool alike = true;
         for (std::size_t i = 0; i < runs.size(); ++i)
             alike = alike && runs[i].length == length && runs[i].offset == runs[0].offset + i * step;
-        alike = alike && step - length <= std::numeric_limits<std::uint32_t>::max();
+        alike = alike && step - length <= (std::numeric_limits<std::uint32_t>::max)();
         if (alike) {
             s.length = tiles::divider(static_cast<std::uint32_t>(length));
             s.gap = static_cast<std::uint32_t>(step - length);

@@ -38,7 +38,7 @@ public:
             at_ += step;
             step *= 2;
         }
-        at_ = std::partition_point(all + at_, all + at_ + std::min(step, size - at_), ends_before) - all;
+        at_ = std::partition_point(all + at_, all + at_ + (std::min)(step, size - at_), ends_before) - all;
         if (at_ == size || all[at_].begin > full)
             return -1;
         return before_[static_cast<std::size_t>(at_)] + full - all[at_].begin;

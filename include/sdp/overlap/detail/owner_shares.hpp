@@ -23,7 +23,7 @@ struct owner_shares {
     [[nodiscard]] std::uint64_t begin(std::uint64_t number) const noexcept
     {
         const std::uint64_t shorter = grains() / trainers, longer = grains() % trainers;
-        return std::min(total, (number * shorter + std::min(number, longer)) * grain());
+        return (std::min)(total, (number * shorter + (std::min)(number, longer)) * grain());
     }
     [[nodiscard]] std::uint64_t size(std::uint64_t number) const noexcept { return begin(number + 1) - begin(number); }
 

@@ -110,10 +110,10 @@ private:
                 placed_.resize(last - first);
             for (std::size_t i = first; i < last; ++i)
                 place(slabs, strips[i], placed_[i - first]);
-            const std::uint64_t rows = strips[first].row_count(), block = std::min(rows, strips[first].block_rows);
+            const std::uint64_t rows = strips[first].row_count(), block = (std::min)(rows, strips[first].block_rows);
             for (std::uint64_t row = 0; row < rows; row += block)
                 for (std::size_t i = first; i < last; ++i)
-                    deal_out(strips[i], placed_[i - first], std::min(rows, row + block));
+                    deal_out(strips[i], placed_[i - first], (std::min)(rows, row + block));
         }
     }
 
@@ -193,10 +193,10 @@ private:
         auto i = static_cast<std::size_t>(std::upper_bound(s.before.begin(), s.before.end(), from) - s.before.begin()) - 1;
         for (; from < to; ++i) {
             const std::uint64_t skip = from - s.before[i];
-            std::uint64_t length = std::min(s.runs[i].second - skip, to - from);
+            std::uint64_t length = (std::min)(s.runs[i].second - skip, to - from);
             from += length;
             for (std::uint64_t offset = s.runs[i].first + skip; length > 0;) {
-                const std::uint64_t part = std::min(length, pattern_run::most);
+                const std::uint64_t part = (std::min)(length, pattern_run::most);
                 plan_.runs.push_back({offset & ((std::uint64_t {1} << 36) - 1), part & pattern_run::most});
                 offset += part;
                 length -= part;
@@ -209,11 +209,11 @@ private:
     void add_piece(overlap_piece piece, std::uint64_t start, std::uint64_t rows, std::uint64_t stride)
     {
         // A piece counts rows and their distance in 32 bits. Anything larger becomes several pieces.
-        constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+        constexpr std::uint64_t most = (std::numeric_limits<std::uint32_t>::max)();
         const std::uint64_t at_once = stride > most ? 1 : most;
         for (std::uint64_t row = 0; row < rows; row += at_once) {
             piece.start = (start + row * stride) & ((std::uint64_t {1} << 40) - 1);
-            piece.rows = static_cast<std::uint32_t>(std::min(at_once, rows - row));
+            piece.rows = static_cast<std::uint32_t>((std::min)(at_once, rows - row));
             piece.stride = static_cast<std::uint32_t>(stride > most ? 0 : stride);
             plan_.pieces.push_back(piece);
         }
@@ -231,20 +231,20 @@ private:
         const std::uint64_t begin = *at.first_element, end = begin + row_end * at.row_elements;
         while (d.done < end) {
             const auto [number, share_end] = d.shares.of.at(d.done);
-            const std::uint64_t to = std::min(end, share_end);
+            const std::uint64_t to = (std::min)(end, share_end);
             piece.owner = d.shares.owner_of(number) & 0xFFFF;
             while (d.done < to) {
                 const std::uint64_t row = (d.done - begin) / at.row_elements, from = (d.done - begin) % at.row_elements;
                 const std::uint64_t left = to - d.done;
                 if (from != 0 || left < at.row_elements) {
-                    const std::uint64_t length = std::min(at.row_elements - from, left);
+                    const std::uint64_t length = (std::min)(at.row_elements - from, left);
                     piece.pattern = add_pattern(at, from, from + length);
                     add_piece(piece, at.start_of(row), 1, 0);
                     d.done += length;
                     continue;
                 }
                 const std::uint64_t line = at.outer.empty() ? 1 : at.outer.back().count;
-                const std::uint64_t rows = std::min(left / at.row_elements, line - row % line);
+                const std::uint64_t rows = (std::min)(left / at.row_elements, line - row % line);
                 if (!at.whole_row)
                     at.whole_row = add_pattern(at, 0, at.row_elements);
                 piece.pattern = *at.whole_row;

@@ -26,7 +26,7 @@ struct strip {
     std::span<const interval> runs; ///< on `axis`, ascending
     std::uint64_t row_indices = 0; ///< indices of `axis` in all runs
     std::uint64_t block_rows
-        = std::numeric_limits<std::uint64_t>::max(); ///< strips of one box alternate in blocks of this many rows
+        = (std::numeric_limits<std::uint64_t>::max)(); ///< strips of one box alternate in blocks of this many rows
 
     [[nodiscard]] std::uint64_t row_count() const noexcept { return static_cast<std::uint64_t>(rows.product()); }
     [[nodiscard]] std::uint64_t row_elements() const noexcept { return row_indices * static_cast<std::uint64_t>(inner); }
@@ -90,7 +90,7 @@ public:
         const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
         constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // bounds the number of pieces in the plan
         if (row < short_run * residency_.runs(split.back().group).size())
-            whole.block_rows = std::max({block / row, least_piece * count_sets(split.back().group) / row,
+            whole.block_rows = (std::max)({block / row, least_piece * count_sets(split.back().group) / row,
                 (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
 
         std::vector<strip> boxes {whole};
@@ -131,7 +131,7 @@ private:
             const auto residents = classes_.intersect(box.residents, run.residents);
             met_.push_back(residents);
             if (residents >= strip_of_.size())
-                strip_of_.resize(std::max(classes_.size(), 2 * strip_of_.size()), none);
+                strip_of_.resize((std::max)(classes_.size(), 2 * strip_of_.size()), none);
             auto& number = strip_of_[residents];
             if (number == none && wanted(residents)) {
                 number = static_cast<std::uint32_t>(strips_.size());
@@ -160,7 +160,7 @@ private:
     [[nodiscard]] bool wanted(std::uint32_t number)
     {
         if (number >= known_.size())
-            known_.resize(std::max(classes_.size(), 2 * known_.size()), unknown);
+            known_.resize((std::max)(classes_.size(), 2 * known_.size()), unknown);
         auto& known = known_[number];
         if (known == unknown)
             known = !stored_by_ || classes_[number].stored.contains(*stored_by_) ? yes : no;

@@ -4,6 +4,7 @@
 /// @brief The bounded designs `cells` and `cyclic`: holder sets with few peers, and the sequence that deals units to them.
 
 #include <sdp/partition/detail/portable_random.hpp>
+#include <sdp/partition/detail/stable_sort.hpp>
 #include <sdp/partition/rank_set.hpp>
 
 #include <algorithm>
@@ -123,7 +124,7 @@ private:
         const std::size_t dealt = static_cast<std::size_t>(std::min<std::uint64_t>(units, order.sequence.size()));
         for (std::size_t i = 0; i < dealt; ++i) {
             const std::size_t d = order.sequence[i] / (full_ + windows), set = order.sequence[i] % (full_ + windows);
-            auto& places = used[d * cells + std::min(set, full_)];
+            auto& places = used[d * cells + (std::min)(set, full_)];
             places = set < full_ ? k_ : places == 0 ? k_ : ring_;
         }
 
@@ -161,7 +162,8 @@ private:
             }
         if (parts.size() == 1)
             return;
-        std::stable_partition(parts.begin(), parts.end(), [&](auto worker) { return !spares_of[root(worker)].empty(); });
+        detail::stable_sort(parts.begin(), parts.end(),
+            [&](auto a, auto b) { return !spares_of[root(a)].empty() && spares_of[root(b)].empty(); });
         std::vector<std::vector<std::size_t>> at_of(divisions_, std::vector<std::size_t>(n_));
         for (std::size_t d = 0; d < divisions_; ++d)
             for (std::size_t at = 0; at < n_; ++at)
@@ -228,11 +230,11 @@ private:
 {
     std::vector<std::size_t> order(costs.size());
     std::iota(order.begin(), order.end(), std::size_t {0});
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return costs[a] > costs[b]; });
+    detail::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return costs[a] > costs[b]; });
     std::vector<double> load(static_cast<std::size_t>(world), 0.0);
     std::vector<std::uint32_t> out(costs.size());
     for (std::size_t next = 0, round = 0; next < order.size(); round = (round + 1) % (l.rounds.size() - 1)) {
-        const std::size_t turns = std::min(l.rounds[round + 1] - l.rounds[round], order.size() - next);
+        const std::size_t turns = (std::min)(l.rounds[round + 1] - l.rounds[round], order.size() - next);
         std::vector<std::pair<double, std::uint32_t>> sets; // load before the pass
         for (const auto set : std::span(l.sequence).subspan(l.rounds[round], turns)) {
             double held = 0;
@@ -240,7 +242,7 @@ private:
                 held += load[static_cast<std::size_t>(rank)];
             sets.push_back({held, set});
         }
-        std::stable_sort(sets.begin(), sets.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+        detail::stable_sort(sets.begin(), sets.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
         for (const auto& [before, set] : sets) {
             const std::size_t unit = order[next++];
             out[unit] = set;

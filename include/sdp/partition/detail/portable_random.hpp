@@ -24,9 +24,9 @@ public:
     [[nodiscard]] std::uint64_t below(std::uint64_t bound)
     {
         std::uint64_t value = engine_();
-        if (value > std::mt19937_64::max() - bound) { // smaller values are unbiased at any bound and save a division
-            const std::uint64_t unfair = (std::mt19937_64::max() % bound + 1) % bound;
-            while (value > std::mt19937_64::max() - unfair)
+        if (value > (std::mt19937_64::max)() - bound) { // smaller values are unbiased at any bound and save a division
+            const std::uint64_t unfair = ((std::mt19937_64::max)() % bound + 1) % bound;
+            while (value > (std::mt19937_64::max)() - unfair)
                 value = engine_();
         }
         return value % bound;

@@ -59,8 +59,8 @@ namespace sdp::detail {
     double low = diagonal[0], high = diagonal[0];
     for (std::size_t i = 0; i < diagonal.size(); ++i) {
         const double radius = (i > 0 ? std::abs(beside[i - 1]) : 0) + (i + 1 < diagonal.size() ? std::abs(beside[i]) : 0);
-        low = std::max(low, diagonal[i]); // the largest eigenvalue is no smaller than any diagonal entry
-        high = std::max(high, diagonal[i] + radius);
+        low = (std::max)(low, diagonal[i]); // the largest eigenvalue is no smaller than any diagonal entry
+        high = (std::max)(high, diagonal[i] + radius);
     }
     for (int step = 0; step < 80 && high - low > 1e-16 * std::abs(high); ++step) {
         const double middle = low + (high - low) / 2;

@@ -77,7 +77,7 @@ private:
     void order_by_cost()
     {
         random_.shuffle(order_);
-        std::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return costs_[a] > costs_[b]; });
+        detail::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return costs_[a] > costs_[b]; });
     }
 
     [[nodiscard]] std::vector<design_unit> empty_units() const
@@ -132,7 +132,7 @@ private:
                         continue;
                     const double other = load[static_cast<std::size_t>(to)];
                     const auto consider = [&](std::size_t b, double shift) {
-                        const double after = std::max(top - shift, other + shift);
+                        const double after = (std::max)(top - shift, other + shift);
                         if (after < top * (1 - 1e-12))
                             steps.push_back({after, {a, b, to, shift}});
                     };
@@ -144,7 +144,7 @@ private:
                 if (steps.size() > 4096)
                     break;
             }
-            std::stable_sort(steps.begin(), steps.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+            detail::stable_sort(steps.begin(), steps.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
             bool moved = false;
             for (const auto& [after, s] : steps) {
                 const auto apply = [&](int out, int in) {

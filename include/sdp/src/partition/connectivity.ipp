@@ -32,10 +32,10 @@ SDP_INLINE std::vector<int> peers_per_worker(const assignment& a)
         std::sort(met.begin(), met.end());
         int count = 0, next = 0;
         for (const auto& i : met) {
-            count += std::max(0, i.end - std::max(i.begin, next));
-            next = std::max(next, i.end);
+            count += (std::max)(0, i.end - (std::max)(i.begin, next));
+            next = (std::max)(next, i.end);
         }
-        out.push_back(std::max(0, count - 1)); // without the worker itself
+        out.push_back((std::max)(0, count - 1)); // without the worker itself
     }
     return out;
 }

@@ -41,7 +41,7 @@ public:
         first_.push_back(units_.size());
         ids_.push_back(id);
         for (index_t begin = 0; begin < neurons; begin += granularity_) {
-            const double cost = static_cast<double>(std::min(granularity_, neurons - begin)) * per_neuron;
+            const double cost = static_cast<double>((std::min)(granularity_, neurons - begin)) * per_neuron;
             auto holders = choose_first(candidates, k, random_, [&](int a, int b) {
                 const auto x = static_cast<std::size_t>(a), y = static_cast<std::size_t>(b);
                 return load[x] != load[y] ? load[x] < load[y] : load_[x] < load_[y];
@@ -69,7 +69,7 @@ public:
             std::vector<neuron_unit> units;
             for (std::size_t u = first_[g]; u < first_[g + 1]; ++u) {
                 const index_t at = static_cast<index_t>(u - first_[g]) * granularity_;
-                units.push_back({at, std::min(at + granularity_, neurons), rank_set(units_[u].holders)});
+                units.push_back({at, (std::min)(at + granularity_, neurons), rank_set(units_[u].holders)});
             }
             out.assign(ids_[g], units);
         }
@@ -107,7 +107,7 @@ public:
         const auto number = candidates_.add(candidates);
         if (number == tables_.size())
             tables_.push_back({k, {}});
-        const index_t neurons = model_[id].neurons, unit = std::min(policy_.granularity, neurons);
+        const index_t neurons = model_[id].neurons, unit = (std::min)(policy_.granularity, neurons);
         const double cost = static_cast<double>(unit) * model_.cost_per_neuron(id);
         auto& kinds = tables_[number].kinds;
         const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const kind& x) { return x.cost == cost; });
@@ -173,7 +173,7 @@ private:
     {
         const auto& sequence = l.sets.sequence;
         auto& first = tables_[g.table].kinds[g.kind].next;
-        const index_t neurons = model_[g.id].neurons, unit = std::min(policy_.granularity, neurons);
+        const index_t neurons = model_[g.id].neurons, unit = (std::min)(policy_.granularity, neurons);
         const bool short_last = neurons % unit != 0; // the last unit may be shorter and remains last
         const std::uint64_t whole = g.units - (short_last ? 1 : 0);
         counts_.assign(l.sets.sets.size(), 0);

@@ -14,7 +14,7 @@ namespace sdp::detail {
 
 SDP_INLINE thread_fabric::thread_fabric(int size)
     : size_(size)
-    , memories_(static_cast<std::size_t>(std::max(size, 1)))
+    , memories_(static_cast<std::size_t>((std::max)(size, 1)))
 {
     if (size < 1)
         fail("a group of ", size, " workers; at least 1 is needed");
@@ -105,7 +105,7 @@ SDP_INLINE thread_batch* thread_fabric::prepare(
 {
     auto& self = endpoint(rank);
     const std::lock_guard lock(self.mutex);
-    self.check(tag, sends, receives);
+    self.check_exchange(tag, sends, receives);
     if (const int cause = failing_rank(); cause >= 0)
         fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
     if (sends.empty() && receives.empty())

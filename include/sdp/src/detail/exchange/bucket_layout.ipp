@@ -114,7 +114,7 @@ SDP_INLINE void lay_out(
     b.native = places.native_end();
     b.kept_at = reserve(gradients, b.kept, rules.wire_size);
     b.native_at = reserve(gradients, b.native, element);
-    b.bytes = std::max(gradients, values);
+    b.bytes = (std::max)(gradients, values);
 }
 
 } // namespace sdp::detail

@@ -33,7 +33,7 @@ SDP_INLINE void step_weights::begin(std::span<const double> weights)
         }
         double largest = 0;
         for (const int rank : trainers)
-            largest = std::max(largest, weights[static_cast<std::size_t>(rank)]);
+            largest = (std::max)(largest, weights[static_cast<std::size_t>(rank)]);
         // Scales by a power of two, which changes no bit of the result, into the range of every element type.
         int exponent = 0;
         std::frexp(largest, &exponent);

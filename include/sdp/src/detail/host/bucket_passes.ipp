@@ -22,7 +22,7 @@ SDP_INLINE bucket_passes::bucket_passes(bucket_buffers& buffers)
 {
     std::size_t most = 0;
     for (const auto& c : plan_->classes)
-        most = std::max(most, c.trainers.size());
+        most = (std::max)(most, c.trainers.size());
     std::apply([&](auto&... each) { (each.prepare(buffers.peers().ranks.size(), most), ...); }, spaces_);
 }
 
@@ -46,7 +46,7 @@ SDP_INLINE std::size_t bucket_passes::most_pieces(const overlap_plan& plan)
 {
     std::size_t out = 0;
     for (std::size_t p = 0; p + 1 < plan.first_piece.size(); ++p)
-        out = std::max(out, plan.of(p).size());
+        out = (std::max)(out, plan.of(p).size());
     return out;
 }
 

@@ -40,8 +40,8 @@ SDP_INLINE segment_layout::segment_layout(const overlap_plan& plan, const peer_t
     for (const auto bytes : options.gradient_bytes)
         gradients_at_.push_back(reserve(bytes));
     for (const auto& b : buckets)
-        slot_bytes_ = std::max(slot_bytes_, b.exposed_bytes);
-    slots_ = slot_bytes_ > 0 ? std::min(options.slots, buckets.size()) : 0;
+        slot_bytes_ = (std::max)(slot_bytes_, b.exposed_bytes);
+    slots_ = slot_bytes_ > 0 ? (std::min)(options.slots, buckets.size()) : 0;
     slots_at_ = reserve(slots_ * slot_bytes_);
 }
 
