@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""performance.py <json> <docs>: makes <docs>/results/ and the tables and the plot of <docs>/performance.md from the programs' output.
+"""performance.py <json> <docs>: makes <docs>/results/performance/, and the tables and the plot of <docs>/performance.md, from the
+programs' output.
 
-<json> is a folder of Google Benchmark's JSON, a file for each run of a program, named after the program. <docs>/results/ gets a line
+<json> is a folder of Google Benchmark's JSON, a file for each run of a program, named after the program. <docs>/results/performance/ gets a line
 for each benchmark of each run: medians over its repetitions, and the shortest and longest time.
 
 Text between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced; all else stays. A bound is met or not by the best of the
@@ -62,9 +63,9 @@ def rounded(value):
 
 
 def collected(folder, docs, program):
-    """All rows of a program, also written to <docs>/results/."""
+    """All rows of a program, also written to <docs>/results/performance/."""
     rows = [row for path in sorted(glob.glob(os.path.join(folder, program + "-*.json"))) for row in rows_of(path)]
-    with open(os.path.join(docs, "results", program + ".jsonl"), "w") as out:
+    with open(os.path.join(docs, "results", "performance", program + ".jsonl"), "w") as out:
         for row in rows:
             short = {k: rounded(v) if isinstance(v, float) else v for k, v in row.items()}
             out.write(json.dumps(dict(sorted(short.items(), key=lambda i: (i[0] not in ("run", "name"), i[0])))) + "\n")
@@ -315,7 +316,7 @@ def header():
 
 def draw(settings, docs):
     """Time over that of the dense all-reduce by model size, N = 8 under MPI."""
-    data = os.path.join(docs, "results", "performance.dat")
+    data = os.path.join(docs, "results", "performance", "performance.dat")
     wanted = [("messages", MESSAGES), ("window", ("window",)), ("iallreduce", ("iallreduce",)), ("gloo", ("gloo",))]
     with open(data, "w") as out:
         for k in (2, 4):

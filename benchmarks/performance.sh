@@ -3,7 +3,7 @@
 #
 # performance.sh [--quick] <build directory>: runs all measurements of docs/performance.md and fills its tables and its plot.
 #
-# Every run of a program leaves Google Benchmark's JSON in <build directory>/performance/; performance.py makes docs/results/ and the
+# Every run of a program leaves Google Benchmark's JSON in <build directory>/performance/; performance.py makes docs/results/performance/ and the
 # document of them. With --quick runs are few and small and fill a copy, <build directory>/performance-quick/docs/performance.md: that
 # shows that everything runs, and measures nothing.
 set -eu
@@ -26,7 +26,7 @@ if [ -n "$quick" ]; then
     cp "$docs/performance.md" "$json/docs/"
     docs=$json/docs
 fi
-mkdir -p "$docs/results"
+mkdir -p "$docs/results/performance"
 
 # As in cmake/sdpTesting.cmake, where the reasons are.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
