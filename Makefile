@@ -28,7 +28,7 @@ cmake --build --preset $(1) -j $(JOBS) $(addprefix --target ,$(2))
 ctest --preset $(1) -j $(JOBS) $(3)
 endef
 
-.PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang separate bench performance compile-time quickstart study docs
+.PHONY: help test nightly dev benchmark-tests asan asan-mpi tsan clang bench performance compile-time quickstart study docs
 
 # Builds and measurements at the same time would disturb each other, also under make -j.
 .NOTPARALLEL:
@@ -37,7 +37,7 @@ help:
 	@echo "make test        installs, builds and runs all tests; those of the exchange also with ASan and UBSan"
 	@echo "make nightly     all tests; all but libtorch's also with ASan and UBSan, the core's with TSan; those of the benchmarks"
 	@echo "make quickstart  trains a small LLaMA with and without SDP and compares the two"
-	@echo "make dev | asan | asan-mpi | tsan | clang | separate   the tests of one preset"
+	@echo "make dev | asan | asan-mpi | tsan | clang   the tests of one preset"
 	@echo "make bench       the benchmarks"
 	@echo "make compile-time  measures how long a unit compiles that includes the library; its table is in docs/contributing.md"
 	@echo "make performance all measurements of docs/performance.md, and its tables and plot"
@@ -45,7 +45,7 @@ help:
 	@echo "make docs        the reference of the public headers, as HTML"
 
 test: dev asan
-nightly: dev separate benchmark-tests asan-mpi tsan
+nightly: dev benchmark-tests asan-mpi tsan
 
 dev:
 	@$(call install,$(core) $(mpi) $(study) clang-19 doxygen pkgconf python3-venv)
@@ -73,10 +73,6 @@ tsan:
 clang:
 	@$(call install,$(core) $(mpi) clang-19 libc++-19-dev libc++abi-19-dev)
 	$(call run_tests,clang)
-
-separate:
-	@$(call install,$(core) $(mpi))
-	$(call run_tests,separate,unit_tests comm_tests oracle_tests comm_mpi_tests oracle_mpi_tests oracle_mpi_shared_tests,-L '^(unit|comm|oracle)$$')
 
 bench:
 	@$(call install,$(core) $(mpi) $(benchmarks))
