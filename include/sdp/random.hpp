@@ -78,7 +78,7 @@ private:
 ///
 /// `initialize(w, slab, [&](index_t i) { return 0.02 * generator.normal(i); })`
 /// @throws sdp::error unless the tensor has the slab's shape and holds f32 or f64 in host memory
-template <viewable T, class F>
+template <class T, class F>
 requires std::is_invocable_r_v<double, F&, index_t>
 void initialize(const T& local, const slab& s, F&& f)
 {

@@ -10,6 +10,7 @@
 #include <sdp/detail/exchange/bound_tensors.hpp>
 #include <sdp/detail/exchange/step_weights.hpp>
 #include <sdp/detail/step/assembly.hpp>
+#include <sdp/detail/step/distribution.hpp>
 #include <sdp/detail/step/engine.hpp>
 #include <sdp/detail/step/progress_thread.hpp>
 #include <sdp/detail/step/rank_order_sums.hpp>
@@ -18,8 +19,13 @@
 #include <sdp/traffic.hpp>
 
 #include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace sdp {
@@ -66,14 +72,22 @@ public:
     /// Tells where the values of a parameter are: its slab `slab`, or all that is stored if there is only one. Needed for
     /// `publish_values`, owner updates and `assemble`; the tensor must stay.
     /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
-    template <viewable T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
+    template <class T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
     {
         tensors_.bind_value(id, slab, view_of(values));
     }
 
+    /// The same for one of the local tensors that `subnetwork().slabs(id)` lists:
+    /// `for (const auto& s : net.subnetwork().slabs(id)) net.bind(s, tensor_of(s));`
+    /// @throws sdp::error as above, and if it is not one of this worker's
+    template <class T> void bind(const slab& s, const T& values)
+    {
+        tensors_.bind_value(s.parameter, subnetwork_.number_of(s), view_of(values));
+    }
+
     /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
     /// @throws sdp::error as `bind`, or if this rank does not train the parameter
-    template <viewable T> void bind_gradient(parameter_id id, const T& gradient)
+    template <class T> void bind_gradient(parameter_id id, const T& gradient)
     {
         require_trained(id);
         tensors_.set_gradient(id, checked_gradient(view_of(gradient), id));
@@ -127,7 +141,7 @@ public:
     }
 
     /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
-    template <viewable T> void ready(parameter_id id, const T& gradient)
+    template <class T> void ready(parameter_id id, const T& gradient)
     {
         const auto lock = thread_.lock();
         if (sync_paused_ || !subnetwork_.trains(tensors_.known(id)))
@@ -234,17 +248,17 @@ public:
 
     /// Copies the mean gradients of the owned elements to a flat tensor; after `finish`.
     /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
-    template <viewable T> void read_owned_gradients(const T& flat)
+    template <class T> void read_owned_gradients(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::gradients);
     }
     /// Copies the owned values to a flat tensor.
-    template <viewable T> void read_owned_values(const T& flat)
+    template <class T> void read_owned_values(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::values);
     }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
-    template <viewable T> void write_owned_values(const T& flat)
+    template <class T> void write_owned_values(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::to_tensors, detail::owned_kind::values);
     }
@@ -258,9 +272,33 @@ public:
         engine_.count_control(sums_.all_reduce(values));
     }
 
+    /// Collective. The sum of a number over the workers, added in rank order: the same bits on all ranks.
+    [[nodiscard]] double sum(double value)
+    {
+        reduce_scalars(std::span(&value, 1));
+        return value;
+    }
+
+    /// Collective. One value from each worker, by rank. All of the same type.
+    template <class T>
+    requires std::is_trivially_copyable_v<T> && std::default_initializable<T>
+    [[nodiscard]] std::vector<T> all_gather(const T& value)
+    {
+        const auto lock = thread_.lock();
+        detail::root_collectives<C> collectives(comm(), options_.timeout);
+        std::vector<T> all(static_cast<std::size_t>(world()));
+        collectives.gather(0, std::span(&value, 1), all);
+        collectives.broadcast(0, std::span(all));
+        engine_.count_control(detail::root_collective_bytes(rank(), world(), sizeof value, all.size() * sizeof value));
+        return all;
+    }
+
+    /// Collective. Returns once all workers have called it.
+    void barrier() { static_cast<void>(sum(0)); }
+
     /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
     /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
-    template <viewable T> void assemble(parameter_id id, int root, const T& full)
+    template <class T> void assemble(parameter_id id, int root, const T& full)
     {
         const auto lock = thread_.lock();
         if (root < 0 || root >= world())
@@ -276,6 +314,69 @@ public:
                     known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
                 return known->second;
             }));
+    }
+
+    /// Collective. The same for any tensor that lies beside the trained values, such as a moment of the optimizer: each worker
+    /// that trains the parameter gives its own, of the shape `subnetwork().shape(id)`; those of others are ignored.
+    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    template <class T, class Full> void assemble(parameter_id id, const T& local, int root, const Full& full)
+    {
+        const auto lock = thread_.lock();
+        tensor_view mine, whole;
+        agree_to("assemble", id, root, [&] {
+            if (subnetwork_.trains(id))
+                mine = tensors_.checked(view_of(local), id, subnetwork_.shape(id), "local tensor");
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        std::vector<std::byte> scratch;
+        std::optional<tensor_view> readable; // copied to the host once, where it has to be
+        engine_.count_control(
+            assembly_.run(comm(), plan(), model_, residency_, id, root, whole, options_.timeout, [&](std::size_t) {
+                if (!readable) // what is owned is trained, and what is trained is the first local tensor
+                    readable = engine_.readable(mine, scratch);
+                return *readable;
+            }));
+    }
+
+    /// Collective. Hands out the full value of a parameter, which `root` has: fills the bound values of all who store it, and
+    /// sends nobody more than that. `full` is ignored elsewhere. For initial values and loaded files; the inverse of `assemble`.
+    /// @throws sdp::error on every rank, if `full` does not fit at the root, values are not bound or lie on a device, or ranks
+    ///         name another parameter or root
+    /// @throws sdp::timeout_error if a peer does not take part
+    template <class Full> void distribute(parameter_id id, int root, const Full& full)
+    {
+        const auto lock = thread_.lock();
+        std::vector<detail::wanted_part> parts;
+        tensor_view whole;
+        agree_to("distribute", id, root, [&] {
+            const auto slabs = subnetwork_.slabs(id);
+            for (std::size_t i = 0; i < slabs.size(); ++i)
+                parts.push_back(
+                    {&slabs[i], tensors_.checked(tensors_.value(id, i), id, slabs[i].shape, "value", memory_space::host)});
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.timeout));
+    }
+
+    /// Collective. The same into a tensor of the shape `subnetwork().shape(id)` in host memory. It is ignored where nothing of
+    /// the parameter is stored, and may be empty where nothing of it is trained: moments exist only where there is a gradient.
+    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    /// @throws sdp::timeout_error if a peer does not take part
+    template <class Full, class T> void distribute(parameter_id id, int root, const Full& full, const T& local)
+    {
+        const auto lock = thread_.lock();
+        std::vector<detail::wanted_part> parts;
+        tensor_view whole;
+        agree_to("distribute", id, root, [&] {
+            if (const auto view = view_of(local); subnetwork_.trains(id) || (subnetwork_.stores(id) && view.size() > 0))
+                parts.push_back({&subnetwork_.slabs(id).front(),
+                    tensors_.checked(view, id, subnetwork_.shape(id), "local tensor", memory_space::host)});
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.timeout));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -311,6 +412,35 @@ private:
     {
         if (!subnetwork_.trains(tensors_.known(id)))
             detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
+    }
+
+    /// Collective. Calls `check`, which throws where this rank cannot take part; then all throw, so that nobody waits for it.
+    template <class Check> void agree_to(std::string_view call, parameter_id id, int root, Check check)
+    {
+        std::exception_ptr refused;
+        try {
+            static_cast<void>(tensors_.known(id));
+            if (root < 0 || root >= world())
+                detail::fail(call, " was called with root ", root, " on rank ", rank(), "; expected 0 to ", world() - 1);
+            check();
+        } catch (const error&) {
+            refused = std::current_exception();
+        }
+        struct wish {
+            std::uint64_t parameter;
+            std::int32_t root, refused;
+        };
+        const auto wishes = all_gather(wish {index_of(id), root, refused ? 1 : 0});
+        if (refused)
+            std::rethrow_exception(refused);
+        for (std::size_t r = 0; r < wishes.size(); ++r) {
+            if (wishes[r].refused != 0)
+                detail::fail(call, " of parameter '", tensors_.name(id), "' on rank ", rank(), ": rank ", r,
+                    " cannot take part; its own error says why");
+            if (wishes[r].parameter != wishes[0].parameter || wishes[r].root != wishes[0].root)
+                detail::fail(call, ": rank ", r, " names parameter number ", wishes[r].parameter, " and root ", wishes[r].root,
+                    ", rank 0 names ", wishes[0].parameter, " and ", wishes[0].root, "; expected the same on all ranks");
+        }
     }
 
     void copy_owned(const tensor_view& flat, detail::shard_copy direction, detail::owned_kind kind)

@@ -210,25 +210,36 @@ concept tensor = requires(const std::remove_cvref_t<T>& t)
 }
 &&(detail::typed_by_trait<std::remove_cvref_t<T>> || detail::typed_by_pointer<std::remove_cvref_t<T>>);
 
+namespace detail {
+    template <class T> void fill_view(tensor_view& out, const T& t)
+    {
+        using traits = tensor_traits<T>;
+        out.data = const_cast<void*>(static_cast<const void*>(traits::data(t)));
+        out.shape = extents(traits::shape(t));
+        if constexpr (requires { traits::strides(t); })
+            out.strides = extents(traits::strides(t));
+        else
+            out.strides = row_major_strides(out.shape);
+        if constexpr (detail::typed_by_trait<T>)
+            out.type = traits::type(t);
+        else
+            out.type = element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(traits::data(t))>>>::value;
+        if constexpr (requires { traits::space(t); })
+            out.space = traits::space(t);
+        if constexpr (requires { traits::flat; })
+            out.flat = traits::flat;
+    }
+} // namespace detail
+
 /// The view of a tensor. A const tensor gives a writable view, as a framework's own handle types do.
-template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
+template <class T> [[nodiscard]] tensor_view view_of(const T& t)
 {
-    using traits = tensor_traits<T>;
+    static_assert(tensor<T>,
+        "this type is no tensor that the library knows: specialise sdp::tensor_traits for it, with at least data(t) and "
+        "shape(t); contiguous ranges of float or double are known already; see sdp/tensor.hpp");
     tensor_view out;
-    out.data = const_cast<void*>(static_cast<const void*>(traits::data(t)));
-    out.shape = extents(traits::shape(t));
-    if constexpr (requires { traits::strides(t); })
-        out.strides = extents(traits::strides(t));
-    else
-        out.strides = row_major_strides(out.shape);
-    if constexpr (detail::typed_by_trait<T>)
-        out.type = traits::type(t);
-    else
-        out.type = element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(traits::data(t))>>>::value;
-    if constexpr (requires { traits::space(t); })
-        out.space = traits::space(t);
-    if constexpr (requires { traits::flat; })
-        out.flat = traits::flat;
+    if constexpr (tensor<T>)
+        detail::fill_view(out, t);
     return out;
 }
 
