@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <memory>
 
 namespace {
 
@@ -213,4 +214,48 @@ TEST_CASE("coverage 1 takes the steps of plain data parallelism, bit for bit")
     CHECK(train(sdp::neuron_partition {.coverage = 1}, sdp::backward_masking {}) == plain);
     CHECK(train(sdp::block_partition {.coverage = 1}, sdp::forward_masking {}) == plain);
     CHECK(train(sdp::block_partition {.coverage = 1}, sdp::backward_masking {}) == plain);
+}
+
+TEST_CASE("policy and regime may be chosen at run time, and the result be a member that moves")
+{
+    struct holder {
+        std::unique_ptr<sdp::synchronizer<sdp::thread_communicator>> net;
+    };
+    const auto m = unit::llama(8, 6, 2, 2, 5);
+    for (const bool by_neurons : {false, true})
+        sdp::run_workers(4, [&](sdp::thread_communicator comm) {
+            holder first;
+            if (by_neurons)
+                first.net = sdp::make_synchronizer(m, sdp::neuron_partition {.coverage = 0.5}, sdp::forward_masking {}, comm);
+            else
+                first.net = sdp::make_synchronizer(m, sdp::pinned {}, sdp::backward_masking {}, comm);
+            holder second = std::move(first);
+            const sdp::neuron_partition half {.coverage = 0.5};
+            const sdp::assignment a = by_neurons ? half(m, 4) : sdp::pinned {}(m, 4);
+            const auto expected
+                = by_neurons ? sdp::residency(m, a, sdp::forward_masking {}) : sdp::residency(m, a, sdp::backward_masking {});
+            CHECK(second.net->subnetwork().stored_elements() == sdp::subnetwork(m, expected, comm.rank()).stored_elements());
+            std::vector<std::vector<float>> gradients;
+            for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+                const auto id = sdp::parameter_id(p);
+                const auto size = second.net->subnetwork().trains(id) ? second.net->subnetwork().shape(id).product() : 0;
+                gradients.emplace_back(static_cast<std::size_t>(size), static_cast<float>(comm.rank()));
+            }
+            for (std::size_t p = gradients.size(); p-- > 0;)
+                second.net->ready(sdp::parameter_id(p), gradients[p]);
+            second.net->finish();
+            if (!by_neurons)
+                for (const auto& gradient : gradients)
+                    for (const float x : gradient)
+                        REQUIRE(x == 1.5F);
+        });
+    sdp::run_workers(2, [&](sdp::thread_communicator comm) { // what data_parallel refuses, this does too
+        CHECK(unit::flaw(
+                  [&] {
+                      (void)sdp::make_synchronizer(
+                          m, sdp::neuron_partition {.coverage = comm.rank() == 0 ? 0.5 : 1.0}, sdp::forward_masking {}, comm);
+                  },
+                  {"the ranks disagree about the partition", "rank 1 has", "rank 0 has"})
+            == "");
+    });
 }
