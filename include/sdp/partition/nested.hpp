@@ -14,7 +14,7 @@ namespace sdp {
 /// Two independent draws would intersect their holder sets, and the intersection is often empty.
 ///
 /// `inner.coverage` is relative to the block's holders: outer 1/2 and inner 1/2 of 8 workers give 4 holders per block and 2 per
-/// unit inside the block. A selected group outside every split block is split over all workers.
+/// unit inside the block, as `holders` 4 and 2 do. A selected group outside every split block is split over all workers.
 ///
 /// With `cells` or `cyclic` as the inner design, blocks with the same holders share one design, so bounded designs on both levels
 /// leave a worker few peers. All holders of a block still exchange the elements of the block that lie on no group.
@@ -34,7 +34,7 @@ struct nested_partition {
             for (const group_id id : detail::select_groups(m, inner.groups)) {
                 const auto within = m.enclosing_block(id);
                 const auto workers = within ? out.holders(*within) : rank_set::all(world);
-                dealer.add(id, workers, holders_for(inner.coverage, workers.size()));
+                dealer.add(id, workers, holders_for(inner.coverage, inner.holders, workers.size()));
             }
             dealer.write(out);
             return out;
@@ -44,7 +44,8 @@ struct nested_partition {
         for (const group_id id : detail::select_groups(m, inner.groups)) {
             const auto within = m.enclosing_block(id);
             candidates.push_back(within ? out.holders(*within).ranks() : rank_set::all(world).ranks());
-            design.add(id, candidates.back(), holders_for(inner.coverage, static_cast<int>(candidates.back().size())));
+            design.add(
+                id, candidates.back(), holders_for(inner.coverage, inner.holders, static_cast<int>(candidates.back().size())));
         }
         design.write(out);
         return out;
