@@ -52,6 +52,18 @@ struct neuron_axis {
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
 };
 
+/// The rows of a matrix (axis 0 of any tensor) are that neuron group: `{.axes = {rows(hidden)}}`.
+[[nodiscard]] inline neuron_axis rows(group_id group, index_t rows_per_neuron = 0)
+{
+    return {0, group, rows_per_neuron};
+}
+
+/// The columns of a matrix (axis 1 of any tensor) are that neuron group.
+[[nodiscard]] inline neuron_axis columns(group_id group, index_t columns_per_neuron = 0)
+{
+    return {1, group, columns_per_neuron};
+}
+
 /// The block and the neuron groups of a parameter, and its element type.
 struct placement {
     std::optional<block_id> within {}; ///< the block that contains it

@@ -249,6 +249,31 @@ template <class T> [[nodiscard]] tensor_view view_of(const T& t)
     return view;
 }
 
+namespace detail {
+    template <class T>
+    concept element = requires
+    {
+        element_type_of<std::remove_const_t<T>>::value;
+    };
+} // namespace detail
+
+/// A view of elements that lie `strides` apart, for memory without a tensor type: `view(data, {rows, columns}, {1, rows})`.
+/// @throws sdp::error if the lists differ in length
+template <detail::element T>
+[[nodiscard]] tensor_view view(T* data, const extents& shape, const extents& strides, memory_space space = memory_space::host)
+{
+    if (shape.size() != strides.size())
+        detail::fail("a view has shape ", shape, " and strides ", strides, "; expected a stride for each axis");
+    return {const_cast<std::remove_const_t<T>*>(data), shape, strides, element_type_of<std::remove_const_t<T>>::value, space};
+}
+
+/// A view of consecutive elements, row-major.
+template <detail::element T>
+[[nodiscard]] tensor_view view(T* data, const extents& shape, memory_space space = memory_space::host)
+{
+    return view(data, shape, row_major_strides(shape), space);
+}
+
 /// A tensor, or the view of one.
 template <class T>
 concept viewable = std::same_as<std::remove_cvref_t<T>, tensor_view> || tensor<T>;

@@ -49,6 +49,21 @@ TEST_CASE("an MLP, grouped-query attention and a gated MLP can be said")
     CHECK(m.groups().size() == 2);
 }
 
+TEST_CASE("rows and columns name the axis of a matrix")
+{
+    sdp::model m;
+    const auto hidden = m.add_group("hidden", 6), heads = m.add_group("heads", 2);
+    const auto up = m.add_parameter("up", {6, 4}, {.axes = {rows(hidden)}});
+    const auto down = m.add_parameter("down", {4, 6}, {.axes = {columns(hidden)}});
+    const auto key = m.add_parameter("key", {10, 6}, {.axes = {rows(heads, 5), columns(hidden, 1)}});
+    const auto axis = [&](sdp::parameter_id id, std::size_t i) { return m[id].where.axes[i]; };
+    CHECK((axis(up, 0).axis == 0 && axis(up, 0).group == hidden && axis(up, 0).elements_per_neuron == 1));
+    CHECK((axis(down, 0).axis == 1 && axis(down, 0).group == hidden && axis(down, 0).elements_per_neuron == 1));
+    CHECK((axis(key, 0).axis == 0 && axis(key, 0).group == heads && axis(key, 0).elements_per_neuron == 5));
+    CHECK((axis(key, 1).axis == 1 && axis(key, 1).group == hidden));
+    CHECK(unit::flaw([&] { m.add_parameter("bias", {6}, {.axes = {columns(hidden)}}); }, {"'bias'", "[6]", "no axis 1"}) == "");
+}
+
 TEST_CASE("costs are counted or declared")
 {
     sdp::model m;
