@@ -39,14 +39,15 @@ sdp::model describe(int layers, int width, int heads, int hidden)
         const std::string layer = "layer." + std::to_string(i);
         const auto attention = m.add_block(layer + ".attention");
         const auto head = m.add_group(layer + ".heads", heads); // a head is width / heads rows or columns
-        for (const auto* name : {".query", ".key", ".value"})
-            m.add_parameter(layer + name, {width, width}, {.within = attention, .axes = {{0, head}}});
-        m.add_parameter(layer + ".output", {width, width}, {.within = attention, .axes = {{1, head}}});
+        const sdp::index_t dimension = width / heads;
+        m.add_parameter(layer + ".query_key_value", {3 * width, width}, // three matrices in one, each with the rows of all heads
+            {.within = attention, .axes = {rows(head, {dimension, dimension, dimension})}});
+        m.add_parameter(layer + ".output", {width, width}, {.within = attention, .axes = {columns(head)}});
         const auto feed_forward = m.add_block(layer + ".feed_forward");
         const auto neuron = m.add_group(layer + ".hidden", hidden);
-        m.add_parameter(layer + ".gate", {hidden, width}, {.within = feed_forward, .axes = {{0, neuron}}});
-        m.add_parameter(layer + ".up", {hidden, width}, {.within = feed_forward, .axes = {{0, neuron}}});
-        m.add_parameter(layer + ".down", {width, hidden}, {.within = feed_forward, .axes = {{1, neuron}}});
+        m.add_parameter(layer + ".gate", {hidden, width}, {.within = feed_forward, .axes = {rows(neuron)}});
+        m.add_parameter(layer + ".up", {hidden, width}, {.within = feed_forward, .axes = {rows(neuron)}});
+        m.add_parameter(layer + ".down", {width, hidden}, {.within = feed_forward, .axes = {columns(neuron)}});
     }
     return m;
 }

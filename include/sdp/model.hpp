@@ -9,12 +9,14 @@
 
 #include <sdp/tensor.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace sdp {
@@ -50,6 +52,9 @@ struct neuron_axis {
     int axis = 0;
     group_id group {};
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
+    /// Elements per neuron in each section of a fused axis, in order: several matrices on the same neurons, one behind another,
+    /// such as query, key and value in one weight. Each section has all neurons. Empty for a single section.
+    std::vector<index_t> sections {};
 };
 
 /// The rows of a matrix (axis 0 of any tensor) are that neuron group: `{.axes = {rows(hidden)}}`.
@@ -58,11 +63,32 @@ struct neuron_axis {
     return {0, group, rows_per_neuron};
 }
 
+/// The same for a fused weight, in which several matrices lie one below another; `rows_per_neuron` has a number for each. With a
+/// query for each of four heads that share a key and a value: `rows(kv_heads, {4 * dimension, dimension, dimension})`.
+[[nodiscard]] inline neuron_axis rows(group_id group, std::vector<index_t> rows_per_neuron)
+{
+    return {0, group, 0, std::move(rows_per_neuron)};
+}
+
 /// The columns of a matrix (axis 1 of any tensor) are that neuron group.
 [[nodiscard]] inline neuron_axis columns(group_id group, index_t columns_per_neuron = 0)
 {
     return {1, group, columns_per_neuron};
 }
+
+/// The same for a fused weight, in which several matrices lie side by side.
+[[nodiscard]] inline neuron_axis columns(group_id group, std::vector<index_t> columns_per_neuron)
+{
+    return {1, group, 0, std::move(columns_per_neuron)};
+}
+
+namespace detail {
+    /// Elements per neuron in each section of an axis of a model, which are one or more.
+    [[nodiscard]] inline std::span<const index_t> sections_of(const neuron_axis& axis) noexcept
+    {
+        return axis.sections.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.sections);
+    }
+} // namespace detail
 
 /// The block and the neuron groups of a parameter, and its element type.
 struct placement {
@@ -235,7 +261,7 @@ private:
 
     void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const
     {
-        auto& [axis, group, per_neuron] = axes[i];
+        auto& [axis, group, per_neuron, sections] = axes[i];
         if (axis < 0 || static_cast<std::size_t>(axis) >= shape.size())
             detail::fail("parameter '", name, "' has shape ", shape, ", so it has no axis ", axis);
         if (index_of(group) >= groups_.size())
@@ -250,6 +276,10 @@ private:
         }
         const auto& g = groups_[index_of(group)];
         const index_t extent = shape[static_cast<std::size_t>(axis)];
+        if (!sections.empty())
+            per_neuron = sum_of_sections(name, extent, g, axes[i]);
+        if (sections.size() == 1)
+            sections.clear(); // nothing is fused
         if (per_neuron < 0)
             detail::fail("parameter '", name, "': axis ", axis, " has ", per_neuron,
                 " elements per neuron; expected ≥ 1, or 0 to derive it");
@@ -264,6 +294,25 @@ private:
             detail::fail("parameter '", name, "': axis ", axis, " has extent ", extent, ", but group '", g.name, "' has ",
                 g.neurons, " neurons of ", per_neuron, " elements, which is ",
                 countable ? detail::text(per_neuron * g.neurons) : "more");
+    }
+
+    [[nodiscard]] static index_t sum_of_sections(
+        std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis)
+    {
+        index_t sum = 0;
+        for (const index_t section : axis.sections) {
+            if (section < 1)
+                detail::fail("parameter '", name, "': axis ", axis.axis, " has sections of ", axis.sections,
+                    " elements per neuron; expected at least 1 in each");
+            sum += std::min(section, extent);
+        }
+        if (sum > extent / g.neurons || sum * g.neurons != extent
+            || (axis.elements_per_neuron != 0 && axis.elements_per_neuron != sum))
+            detail::fail("parameter '", name, "': axis ", axis.axis, " has extent ", extent, " and ",
+                axis.elements_per_neuron == 0 ? "" : detail::text(axis.elements_per_neuron, " elements per neuron in all, "),
+                "sections of ", axis.sections, " elements for each of the ", g.neurons, " neurons of group '", g.name,
+                "'; expected that they add up");
+        return sum;
     }
 
     std::vector<parameter> parameters_;

@@ -253,6 +253,20 @@ inline sdp::model random_model(sequence& random, bool nestable, elements type)
         }
     }
 
+    // Some axes are fused: all their elements of a neuron lie in two or three sections. Draws apart, so that nothing else
+    // changes.
+    auto fuse = random;
+    for (auto& d : declared)
+        for (auto& axis : d.where.axes) {
+            auto rest = d.shape[static_cast<std::size_t>(axis.axis)] / m[axis.group].neurons;
+            if (rest == 1 || !fuse.chance(40))
+                continue;
+            while (rest > 0) {
+                axis.sections.push_back(fuse.between(1, static_cast<int>(rest)));
+                rest -= axis.sections.back();
+            }
+        }
+
     random.shuffle(declared);
     for (std::size_t i = 0; i < declared.size(); ++i)
         m.add_parameter("parameter." + std::to_string(i), declared[i].shape, declared[i].where);
