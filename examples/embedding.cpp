@@ -57,7 +57,7 @@ sdp::model describe(int layers, int width, int heads, int hidden)
 auto connect(const sdp::model& m, sdp::thread_communicator comm)
 {
     return sdp::data_parallel(m, sdp::block_partition {.coverage = 0.5}, sdp::backward_masking {}, comm,
-        {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split});
+        {.local = {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split}});
 }
 // [construct]
 
@@ -291,7 +291,7 @@ void second_run(sdp::thread_communicator comm, const sdp::model& m, const checkp
 void third_run(sdp::thread_communicator comm, const sdp::model& m)
 {
     sdp::data_parallel net(m, sdp::block_partition {.coverage = 0.75}, sdp::backward_masking {}, comm,
-        {.update = sdp::update_mode::owner_update, .layout = sdp::value_layout::split});
+        {.update = sdp::update_mode::owner_update, .local = {.layout = sdp::value_layout::split}});
     weights all = make_weights(m, net.subnetwork(), 1);
     bind_all(net, all);
     owned_state mine(net);

@@ -72,7 +72,7 @@ namespace detail {
             {{"model", [&] { return describe(m); }}, {"options", [&] { return describe(options); }},
                 {"partition", [&] { return out ? describe(m, out->holders) : refusal; }},
                 {"masking regime", [&] { return out ? describe(m, out->residents) : refusal; }}},
-            options.timeout > options.timeout.zero() ? options.timeout : synchronizer_options {}.timeout);
+            options.local.timeout > options.local.timeout.zero() ? options.local.timeout : local_options {}.timeout);
         if (refused)
             std::rethrow_exception(refused);
         return *std::move(out);

@@ -40,16 +40,16 @@ public:
     synchronizer(sdp::model m, sdp::residency r, C comm, const synchronizer_options& options)
         : model_(std::move(m))
         , residency_(std::move(r))
-        , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
+        , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.local.layout)
         , options_(options)
         , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_),
               detail::make_buckets(model_, options.bucket_bytes, engine::most_parameters), std::move(comm), tensors_, options,
               tensors_.gradient_sizes())
-        , sums_(engine_.comm(), options.timeout)
+        , sums_(engine_.comm(), options.local.timeout)
         , readiness_(model_, subnetwork_, engine_.buckets())
     {
-        if (options_.progress_thread)
+        if (options_.local.progress_thread)
             thread_.start([this] {
                 engine_.progress();
                 return engine_.under_way();
@@ -198,10 +198,11 @@ public:
         const auto total = sums_.all_reduce_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
         engine_.count_control(bytes);
         if (total.rank >= 0)
-            detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
-                tensors_.name(parameter_id(static_cast<std::size_t>(total.nonfinite_parameter))),
-                "' has a NaN or infinite mean gradient among the elements that rank ", static_cast<int>(total.rank),
-                " owns; expected finite gradients");
+            throw nonfinite_error(detail::text("the global gradient norm is not finite: parameter '",
+                                      tensors_.name(parameter_id(static_cast<std::size_t>(total.nonfinite_parameter))),
+                                      "' has a NaN or infinite mean gradient among the elements that rank ",
+                                      static_cast<int>(total.rank), " owns; expected finite gradients"),
+                static_cast<int>(total.rank));
         return std::sqrt(total.sum);
     }
 
@@ -285,7 +286,7 @@ public:
     [[nodiscard]] std::vector<T> all_gather(const T& value)
     {
         const auto lock = thread_.lock();
-        detail::root_collectives<C> collectives(comm(), options_.timeout);
+        detail::root_collectives<C> collectives(comm(), options_.local.timeout);
         std::vector<T> all(static_cast<std::size_t>(world()));
         collectives.gather(0, std::span(&value, 1), all);
         collectives.broadcast(0, std::span(all));
@@ -309,7 +310,7 @@ public:
             ? tensors_.checked(view_of(full), tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
             : tensor_view {};
         engine_.count_control(assembly_.run(
-            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout, [&](std::size_t slab) {
+            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.local.timeout, [&](std::size_t slab) {
                 if (!known || known->first != slab) // else the host has it already
                     known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
                 return known->second;
@@ -332,7 +333,7 @@ public:
         std::vector<std::byte> scratch;
         std::optional<tensor_view> readable; // copied to the host once, where it has to be
         engine_.count_control(
-            assembly_.run(comm(), plan(), model_, residency_, id, root, whole, options_.timeout, [&](std::size_t) {
+            assembly_.run(comm(), plan(), model_, residency_, id, root, whole, options_.local.timeout, [&](std::size_t) {
                 if (!readable) // what is owned is trained, and what is trained is the first local tensor
                     readable = engine_.readable(mine, scratch);
                 return *readable;
@@ -357,7 +358,7 @@ public:
             if (rank() == root)
                 whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
         });
-        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.timeout));
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.local.timeout));
     }
 
     /// Collective. The same into a tensor of the shape `subnetwork().shape(id)` in host memory. It is ignored where nothing of
@@ -376,7 +377,7 @@ public:
             if (rank() == root)
                 whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
         });
-        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.timeout));
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.local.timeout));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -435,8 +436,8 @@ private:
             std::rethrow_exception(refused);
         for (std::size_t r = 0; r < wishes.size(); ++r) {
             if (wishes[r].refused != 0)
-                detail::fail(call, " of parameter '", tensors_.name(id), "' on rank ", rank(), ": rank ", r,
-                    " cannot take part; its own error says why");
+                detail::fail_by_peer(rank(), static_cast<int>(r), call, " of parameter '", tensors_.name(id), "' on rank ",
+                    rank(), ": rank ", r, " cannot take part; its own error says why");
             if (wishes[r].parameter != wishes[0].parameter || wishes[r].root != wishes[0].root)
                 detail::fail(call, ": rank ", r, " names parameter number ", wishes[r].parameter, " and root ", wishes[r].root,
                     ", rank 0 names ", wishes[0].parameter, " and ", wishes[0].root, "; expected the same on all ranks");

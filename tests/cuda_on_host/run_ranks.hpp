@@ -49,12 +49,12 @@ template <class Rank> void run_ranks(int size, Rank rank)
     simulated::devices = 1;
 }
 
-/// What a function says when it throws an `nccl_error`.
+/// What a function says when it throws a `peer_error`.
 inline std::string told_by(const std::function<void()>& f)
 {
     try {
         f();
-    } catch (const sdp::nccl_error& e) {
+    } catch (const sdp::peer_error& e) {
         return e.what();
     }
     return "";

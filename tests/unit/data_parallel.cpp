@@ -24,7 +24,7 @@ struct description {
     unit::any_regime regime {};
     sdp::synchronizer_options options = [] {
         sdp::synchronizer_options out;
-        out.timeout = 30s;
+        out.local.timeout = 30s;
         return out;
     }();
 };
@@ -59,6 +59,20 @@ std::string disagreement(int odd, const std::function<void(description&)>& chang
 }
 
 } // namespace
+
+TEST_CASE("the rank that differs is in the error as data")
+{
+    sdp::run_workers(3, [](sdp::thread_communicator comm) {
+        const auto m = unit::llama(8, 6, 2, 2, 5);
+        try {
+            (void)sdp::data_parallel(
+                m, sdp::neuron_partition {.holders = 1, .seed = comm.rank() == 2 ? 5U : 4U}, sdp::forward_masking {}, comm);
+            FAIL_CHECK("nothing was thrown");
+        } catch (const sdp::input_error& e) {
+            CHECK(e.rank() == 2);
+        }
+    });
+}
 
 TEST_CASE("ranks that were built from different things all refuse, and say which rank differs and in what")
 {
@@ -111,8 +125,8 @@ TEST_CASE("ranks that were built from different things all refuse, and say which
             == "");
         CHECK(
             disagreement(odd, [](auto& d) { d.options.bucket_bytes = 0; }, {"about the options", rank, "bucket_bytes 0"}) == "");
-        CHECK(disagreement(odd, [](auto& d) { d.options.buckets_in_flight = 0; }, {rank, "buckets_in_flight is 0"}) == "");
-        CHECK(disagreement(odd, [](auto& d) { d.options.timeout = -5ms; }, {rank, "timeout is -5 ms"}) == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.local.buckets_in_flight = 0; }, {rank, "buckets_in_flight is 0"}) == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.local.timeout = -5ms; }, {rank, "timeout is -5 ms"}) == "");
         // A refusal on one rank alone does not leave the others waiting.
         CHECK(disagreement(odd, [](auto& d) { d.partition = sdp::neuron_partition {.coverage = 0.3}; },
                   {"about the partition", rank, "coverage 0.3", "rank 0 has"})
@@ -126,9 +140,9 @@ TEST_CASE("what need not be alike may differ")
 {
     sdp::run_workers(4, [&](sdp::thread_communicator comm) {
         description d;
-        d.options.buckets_in_flight = 1 + comm.rank();
-        d.options.timeout = std::chrono::seconds(30 + comm.rank());
-        d.options.layout = comm.rank() % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
+        d.options.local.buckets_in_flight = 1 + comm.rank();
+        d.options.local.timeout = std::chrono::seconds(30 + comm.rank());
+        d.options.local.layout = comm.rank() % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
         CHECK_NOTHROW(composed(d.model, d.partition, d.regime, comm, d.options));
     });
 }

@@ -144,9 +144,9 @@ sdp::synchronizer_options random_options(std::uint64_t seed)
     out.normalizer = r.chance(50) ? sdp::normalizer::holders : sdp::normalizer::world;
     out.update = r.chance(50) ? sdp::update_mode::average : sdp::update_mode::owner_update;
     out.bucket_bytes = r.chance(30) ? 1 : r.chance(50) ? static_cast<std::size_t>(r.between(8, 400)) : std::size_t {1} << 20;
-    out.buckets_in_flight = r.between(1, 4);
-    out.layout = r.chance(50) ? sdp::value_layout::whole : sdp::value_layout::split;
-    out.timeout = 60s;
+    out.local.buckets_in_flight = r.between(1, 4);
+    out.local.layout = r.chance(50) ? sdp::value_layout::whole : sdp::value_layout::split;
+    out.local.timeout = 60s;
     constexpr sdp::route_choice routes[] = {sdp::route_choice::fastest, sdp::route_choice::swap, sdp::route_choice::two_sided};
     out.route = routes[mix(seed) % 3];
     return out;
@@ -495,8 +495,8 @@ TEST_CASE("the gradient norm counts each element once, with the same bits everyw
         for (int variant = 0; variant < 5; ++variant) {
             sdp::synchronizer_options options;
             options.bucket_bytes = variant == 0 ? 1 : std::size_t {16} << (3 * variant);
-            options.buckets_in_flight = 1 + variant;
-            options.layout = variant % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
+            options.local.buckets_in_flight = 1 + variant;
+            options.local.layout = variant % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
             options.update = variant < 3 ? sdp::update_mode::average : sdp::update_mode::owner_update;
             std::vector<double> norms(static_cast<std::size_t>(s.world));
             run(s, options, [&](worker& w) {
@@ -541,6 +541,11 @@ TEST_CASE("a NaN or infinite gradient is reported on every rank, with the parame
                 CHECK(unit::flaw<sdp::nonfinite_error>(
                           [&] { (void)w.sync.gradient_norm(); }, {"'parameter1'", named, "NaN or infinite", "not finite"})
                     == "");
+                try {
+                    (void)w.sync.gradient_norm();
+                } catch (const sdp::nonfinite_error& e) {
+                    CHECK(e.rank() == owner);
+                }
                 CHECK(!std::isfinite(w.gradients[1][8])); // reported, not repaired
                 w.compute_gradients(2);
                 w.exchange(r);
@@ -721,7 +726,7 @@ TEST_CASE("values that take part must be bound before they are published")
     const sdp::residency residents(m, a, sdp::backward_masking {});
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options options;
-        options.layout = sdp::value_layout::split;
+        options.local.layout = sdp::value_layout::split;
         sdp::synchronizer sync(m, residents, comm, options);
         const auto me = "rank " + std::to_string(comm.rank());
         std::vector<float> trained(2), frozen(2);
@@ -738,9 +743,9 @@ TEST_CASE("options outside their range, or another world, are refused")
     const auto s = dense(2);
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options no_bytes, no_buckets, no_time;
-        no_time.timeout = 0ms;
+        no_time.local.timeout = 0ms;
         no_bytes.bucket_bytes = 0;
-        no_buckets.buckets_in_flight = 0;
+        no_buckets.local.buckets_in_flight = 0;
         using synchronizer = sdp::synchronizer<sdp::thread_communicator>;
         CHECK(unit::flaw([&] { synchronizer(s.model, s.residents, comm, no_bytes); }, {"bucket_bytes", "0", "at least 1"}) == "");
         CHECK(unit::flaw([&] { synchronizer(s.model, s.residents, comm, no_buckets); }, {"buckets_in_flight", "0", "at least 1"})
@@ -763,7 +768,7 @@ TEST_CASE("a peer that does not come is an error that names it and the bucket")
     const auto s = dense(2);
     std::atomic<bool> seen = false;
     sdp::synchronizer_options options;
-    options.timeout = 50ms;
+    options.local.timeout = 50ms;
     run(s, options, [&](worker& w) {
         if (w.rank() == 1) {
             while (!seen)
@@ -772,7 +777,19 @@ TEST_CASE("a peer that does not come is an error that names it and the bucket")
         }
         w.compute_gradients(1);
         unit::random r(1);
-        const auto found = unit::flaw<sdp::timeout_error>([&] { w.exchange(r); }, {"bucket 0 of 1", "gradients", "rank 1"});
+        int waiting = -1, late = -1;
+        const auto found = unit::flaw<sdp::timeout_error>(
+            [&] {
+                try {
+                    w.exchange(r);
+                } catch (const sdp::peer_error& e) {
+                    waiting = e.rank();
+                    late = e.peer();
+                    throw;
+                }
+            },
+            {"bucket 0 of 1", "gradients", "rank 1"});
+        CHECK((waiting == 0 && late == 1));
         seen = true;
         CHECK(found == "");
         w.sync.comm().abort(); // the exchange is still under way; a group with a dead peer has ended
@@ -809,11 +826,11 @@ TEST_CASE("a step allocates nothing, once the first ones are through")
         const unit::scene s {m, 4, a, backward, unit::elements_of(m, a, backward), sdp::residency(m, a, backward)};
         sdp::synchronizer_options options;
         options.bucket_bytes = 1; // a bucket per parameter
-        options.buckets_in_flight = 3;
+        options.local.buckets_in_flight = 3;
         options.update = update;
         options.route = each.route;
         options.wire = each.wire;
-        options.layout = sdp::value_layout::split;
+        options.local.layout = sdp::value_layout::split;
 
         std::array<std::atomic<int>, 4> waiting {};
         std::array<long, 4> made {-1, -1, -1, -1};
@@ -966,7 +983,7 @@ TEST_CASE("ranks that cannot take part in handing out or putting together leave 
 {
     const auto s = dense(3, 2); // [2, 3] and [3, 3]
     sdp::synchronizer_options options;
-    options.timeout = 20s;
+    options.local.timeout = 20s;
     run(s, options, [&](worker& w) {
         const auto id = sdp::parameter_id(0), other = sdp::parameter_id(1);
         const auto me = "rank " + std::to_string(w.rank());
@@ -974,9 +991,10 @@ TEST_CASE("ranks that cannot take part in handing out or putting together leave 
         std::vector<float> six(6), five(5);
         std::vector<double> wide(6);
         const auto refuse = [&](auto&& call, std::initializer_list<std::string_view> own) {
-            CHECK(unit::flaw(
-                      call, odd ? own : std::initializer_list<std::string_view> {"'parameter0'", me, "rank 1 cannot take part"})
-                == "");
+            if (odd)
+                CHECK(unit::flaw<sdp::input_error>(call, own) == "");
+            else
+                CHECK(unit::flaw<sdp::peer_error>(call, {"'parameter0'", me, "rank 1 cannot take part"}) == "");
         };
         // Another shape or type of the local tensor, or of the full one at the root.
         refuse([&] { w.sync.distribute(id, 0, six, odd ? five : six); },
@@ -1005,7 +1023,7 @@ TEST_CASE("ranks that cannot take part in handing out or putting together leave 
 
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
         const auto two = dense(2, 1);
-        sdp::synchronizer sync(two.model, two.residents, comm, {.timeout = 20s});
+        sdp::synchronizer sync(two.model, two.residents, comm, {.local = {.timeout = 20s}});
         const auto me = "rank " + std::to_string(comm.rank());
         std::vector<float> six(6);
         if (comm.rank() == 0)
@@ -1027,7 +1045,7 @@ TEST_CASE("who waits for a peer that hands nothing out is told after the time-ou
 {
     const auto s = dense(2, 1);
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
-        sdp::synchronizer sync(s.model, s.residents, comm, {.timeout = 50ms});
+        sdp::synchronizer sync(s.model, s.residents, comm, {.local = {.timeout = 50ms}});
         std::vector<float> six(6);
         if (comm.rank() == 0)
             CHECK_THROWS_AS(sync.distribute(sdp::parameter_id(0), 1, six, six), sdp::timeout_error);

@@ -122,7 +122,7 @@ public:
             throw_if_aborted(rank);
             // `left` is read first: everything a rank did before it left is visible once `left` is.
             if (endpoint(peer).left.load() && !done())
-                fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
+                fail_by_peer(rank, peer, "rank ", rank, " waits for rank ", peer, ", but rank ", peer,
                     " has left the group without its part of the exchange");
         };
         endpoint(peer).progress.sleep_until(
@@ -134,7 +134,8 @@ public:
                 return done();
             },
             [&] {
-                fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
+                fail_by_peer<timeout_error>(
+                    rank, peer, "rank ", rank, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
             });
     }
 
@@ -185,7 +186,8 @@ private:
         const std::lock_guard lock(self.mutex);
         self.check(tag, sends, receives);
         if (const int cause = failing_rank(); cause >= 0)
-            fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
+            fail_by_peer<aborted_error>(
+                rank, cause, "rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
         if (sends.empty() && receives.empty())
             return nullptr;
         return self.batches.take(tag, sends, receives);
@@ -254,7 +256,8 @@ private:
     void throw_if_aborted(int rank) const
     {
         if (const int cause = failing_rank(); cause >= 0)
-            fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+            fail_by_peer<aborted_error>(
+                rank, cause, "rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
     }
 
     void throw_if_hopeless(int rank, thread_batch& batch)
@@ -271,8 +274,9 @@ private:
         for (auto& message : batch.used()) {
             // `left` is read first: everything a rank posted before it left is visible once `left` is.
             if (endpoint(message.peer).left.load() && message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
-                fail("rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag, ", ", message.bytes,
-                    " bytes), but rank ", message.peer, " has left the group without its part of the exchange");
+                fail_by_peer(rank, message.peer, "rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag,
+                    ", ", message.bytes, " bytes), but rank ", message.peer,
+                    " has left the group without its part of the exchange");
         }
     }
 
@@ -280,8 +284,8 @@ private:
     {
         for (auto& message : batch.used())
             if (message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
-                fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms ", action(message), message.peer, " (tag ",
-                    message.tag, ", ", message.bytes, " bytes)");
+                fail_by_peer<timeout_error>(rank, message.peer, "rank ", rank, " waited ", limit.count(), " ms ", action(message),
+                    message.peer, " (tag ", message.tag, ", ", message.bytes, " bytes)");
     }
 
     [[nodiscard]] static const char* action(const thread_message& message) noexcept

@@ -171,7 +171,7 @@ public:
 private:
     [[nodiscard]] bucket_wait wait_for(const synchronizer_options& options) const noexcept
     {
-        return {store_.buckets().size(), options.timeout};
+        return {store_.buckets().size(), options.local.timeout};
     }
 
     /// Takes back what is exposed if `action` throws.

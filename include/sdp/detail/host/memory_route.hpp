@@ -50,7 +50,7 @@ public:
             return;
         memory_.emplace(comm, store.plan(), store.peers(), store.buckets(), store.routes(),
             segment_options {
-                static_cast<std::size_t>(options.buckets_in_flight), in_tensors<C>(options), C::one_address_space, room});
+                static_cast<std::size_t>(options.local.buckets_in_flight), in_tensors<C>(options), C::one_address_space, room});
         passes.meet_in(memory_->layout());
     }
 
