@@ -48,17 +48,7 @@ namespace detail {
         const parameter& of;
         const residents& who;
         std::uint64_t elements;
-        std::uint64_t first_owner; ///< position of the trainer that receives the first share
-
-        [[nodiscard]] std::uint64_t holders() const { return static_cast<std::uint64_t>(who.trained.size()); }
-
-        /// Number of elements that the trainer at that position owns. The longer shares rotate from parameter to parameter, so
-        /// over the whole model the trainers' counts differ by at most one grain.
-        [[nodiscard]] std::uint64_t owned(std::uint64_t position) const
-        {
-            const std::uint64_t k = holders();
-            return owner_shares {elements, k}.size((position + k - first_owner) % k);
-        }
+        dealt_shares shares; ///< by position of the trainers
     };
 
     /// Calls `visit(part)` for every parameter and class.
@@ -72,9 +62,8 @@ namespace detail {
                 here[s.residents] += s.elements();
             for (const auto& [number, elements] : here) {
                 const auto& who = cutter.classes()[number];
-                const auto k = static_cast<std::uint64_t>(who.trained.size());
-                visit(class_part {m.parameters()[p], who, elements, before[number] % k});
-                before[number] += owner_shares {elements, k}.grains();
+                visit(class_part {m.parameters()[p], who, elements,
+                    {elements, static_cast<std::uint64_t>(who.trained.size()), before[number]}});
             }
         }
     }
@@ -98,7 +87,7 @@ namespace detail {
         std::uint64_t position = 0;
         for (const int rank : part.who.trained.ranks()) {
             auto& w = out[static_cast<std::size_t>(rank)];
-            const std::uint64_t owned = part.owned(position++);
+            const std::uint64_t owned = part.shares.owned_by(position++);
             w.trained += elements;
             w.trained_maskable += part.of.maskable() ? elements : 0;
             w.owned += static_cast<index_t>(owned);
@@ -124,9 +113,9 @@ namespace detail {
         if (!part.who.trained.contains(rank))
             return;
         const auto ranks = part.who.trained.ranks();
-        const std::uint64_t k = part.holders(), readers = static_cast<std::uint64_t>(part.who.stored.size()) - k;
-        const std::uint64_t own
-            = part.owned(static_cast<std::uint64_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()));
+        const std::uint64_t k = part.shares.of.trainers, readers = static_cast<std::uint64_t>(part.who.stored.size()) - k;
+        const std::uint64_t own = part.shares.owned_by(
+            static_cast<std::uint64_t>(std::lower_bound(ranks.begin(), ranks.end(), rank) - ranks.begin()));
         const std::uint64_t reduced = part.elements - own;
         const std::uint64_t back = own * (k - 1);
         const bool owners_update = mode == update_mode::owner_update;

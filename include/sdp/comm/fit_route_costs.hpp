@@ -9,8 +9,6 @@
 #include <sdp/comm/route_costs.hpp>
 
 #include <chrono>
-#include <iterator>
-#include <span>
 #include <vector>
 
 namespace sdp {
@@ -30,16 +28,8 @@ template <communicator C>
     const auto memory = probe.memory();
     const auto known = memory.value_or(route_cost {});
     double sums[] {messages.round_us, messages.byte_ns, known.round_us, known.byte_ns, memory ? 1.0 : 0.0};
-    detail::root_collectives<C> collectives(comm, limit);
     std::vector<double> all;
-    collectives.gather(0, std::span<const double>(sums), all);
-    if (comm.rank() == 0)
-        for (std::size_t i = 0; i < std::size(sums); ++i) {
-            sums[i] = 0;
-            for (std::size_t at = i; at < all.size(); at += std::size(sums))
-                sums[i] += all[at];
-        }
-    collectives.broadcast(0, std::span<double>(sums));
+    detail::root_collectives<C>(comm, limit).all_reduce(sums, all);
     out.messages = {sums[0] / comm.size(), sums[1] / comm.size()};
     if (const double measured = sums[4]; measured > 0)
         out.memory = {sums[2] / measured, sums[3] / measured};

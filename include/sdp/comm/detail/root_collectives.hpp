@@ -69,6 +69,21 @@ public:
         comm_->exchange(broadcast_tag, outgoing_, std::span<const incoming> {}).wait(limit_);
     }
 
+    /// Replaces each value by its sum over the ranks, added in rank order: all ranks get the same bits.
+    /// @param all memory for the values that the root gathers; the caller keeps it, so a step allocates nothing
+    void all_reduce(std::span<double> values, std::vector<double>& all)
+    {
+        constexpr int root = 0;
+        gather(root, std::span<const double>(values), all);
+        if (comm_->rank() == root)
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                values[i] = 0;
+                for (std::size_t at = i; at < all.size(); at += values.size())
+                    values[i] += all[at];
+            }
+        broadcast(root, values);
+    }
+
     void send(exchange_tag tag, int peer, const void* data, std::size_t bytes)
     {
         if (bytes == 0)

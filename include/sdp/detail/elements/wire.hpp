@@ -21,23 +21,4 @@ using tiles::bf16_bits, tiles::f16_bits, tiles::convert, tiles::rounded;
     return wire == wire_format::as_is || type != element_type::f32 ? size_of(type) : 2;
 }
 
-/// Calls `f` with a value of the C++ type of an element type, and one of the wire's type.
-/// @throws sdp::error for a type that gradients cannot have yet
-template <class F> decltype(auto) with_types(element_type type, wire_format wire, F&& f)
-{
-    if (type == element_type::f64)
-        return f(double {}, double {});
-    if (type != element_type::f32)
-        fail("elements of type ", name_of(type), " are not exchanged; expected f32 or f64");
-    switch (wire) {
-    case wire_format::bf16:
-        return f(float {}, bf16_bits {});
-    case wire_format::f16:
-        return f(float {}, f16_bits {});
-    case wire_format::as_is:
-        break;
-    }
-    return f(float {}, float {});
-}
-
 } // namespace sdp::detail

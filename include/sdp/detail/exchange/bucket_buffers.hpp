@@ -41,10 +41,8 @@ public:
             exposed_in_place_.push_back(rules.in_tensors && !interleaved);
         sizes_.resize(std::min(buckets_.size(), static_cast<std::size_t>(options.local.buckets_in_flight)));
         for (std::size_t b = 0; b < buckets_.size(); ++b) {
-            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements are sent without conversion
-            lay_out(buckets_[b], plan_, peers_,
-                {routes_, interleaved_, rules.in_tensors, options.shared_gradients && plain, values_to_trainers(),
-                    wire_size_of(b)});
+            const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements travel as they are
+            lay_out(buckets_[b], plan_, peers_, placement(), {options.shared_gradients && plain, wire_size_of(b)});
             for (const auto& s : buckets_[b].peers)
                 for (const auto& stretch : {s.sent_from, s.returned_from})
                     if (stretch)
@@ -62,7 +60,7 @@ public:
     template <class Allocate> void allocate(Allocate allocate)
     {
         for (const auto bytes : sizes_)
-            buffers_.push_back(allocate(bytes));
+            blocks_.push_back(allocate(bytes));
     }
 
     [[nodiscard]] const overlap_plan& plan() const noexcept { return plan_; }
@@ -78,12 +76,20 @@ public:
     /// True if owners send values to the trainers instead of means.
     [[nodiscard]] bool values_to_trainers() const noexcept { return options_.update == update_mode::owner_update; }
     /// A position in the buffer of a bucket.
-    [[nodiscard]] std::byte* at(std::size_t b, std::size_t offset) noexcept { return buffers_[b % buffers_.size()] + offset; }
+    [[nodiscard]] std::byte* at(std::size_t b, std::size_t offset) noexcept { return blocks_[b % blocks_.size()] + offset; }
     /// Bytes of the buffers for gradients and values.
     [[nodiscard]] std::size_t buffer_bytes() const noexcept
     {
         return std::accumulate(sizes_.begin(), sizes_.end(), std::size_t {0});
     }
+
+    /// Rules from which `piece_places` derives the place of every piece.
+    [[nodiscard]] placement_rules placement() const noexcept
+    {
+        return {routes_, interleaved_, exposed_in_place_, values_to_trainers()};
+    }
+    /// A walker over the pieces of the buckets.
+    [[nodiscard]] piece_places places() const { return {plan_, peers_, placement()}; }
 
     /// True if elements of a parameter are packed even for this worker's own use.
     [[nodiscard]] bool is_interleaved(std::size_t parameter) const { return interleaved_[parameter]; }
@@ -103,6 +109,13 @@ public:
     {
         const auto& s = buckets_[b].peers[peer];
         return s.returned_from ? in_tensor(*s.returned_from) : at(b, s.receive_at);
+    }
+
+    /// Counts the elements of a bucket that the transport's own all-reduce sums, by the formula of a ring, rounded down.
+    void count_native(std::size_t b, traffic& sent) const noexcept
+    {
+        const auto world = static_cast<std::size_t>(plan_.world);
+        sent.reduce_bytes += 2 * buckets_[b].native * size_of(buckets_[b].type) * (world - 1) / world;
     }
 
     /// Counts a bucket's gradients that use memory. As many bytes cross between two workers as in messages, and the counters
@@ -133,7 +146,7 @@ private:
     std::vector<bool> interleaved_, exposed_in_place_, sent_in_place_; ///< by parameter
     std::vector<bucket> buckets_;
     std::vector<std::size_t> sizes_; ///< of the buffers, in bytes
-    std::vector<std::byte*> buffers_;
+    std::vector<std::byte*> blocks_;
     bool limited_ = false; ///< several buckets share a buffer
 };
 

@@ -6,7 +6,7 @@
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/detail/root_collectives.hpp>
 #include <sdp/comm/stream.hpp>
-#include <sdp/detail/exchange/bucket_layout.hpp>
+#include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/traffic.hpp>
 
 #include <vector>
@@ -28,13 +28,32 @@ public:
         incoming_.reserve(peers.ranks.size());
     }
 
-    /// Adds a message to a peer and one from it; one of zero bytes is left out.
-    void add(std::size_t peer, const void* out, std::size_t out_bytes, void* in, std::size_t in_bytes)
+    /// Adds the gradients of a bucket: those that peers sum or swap go out, those that this worker sums or swaps come in.
+    void add_gradients(bucket_buffers& buffers, std::size_t b)
     {
-        if (out_bytes > 0)
-            outgoing_.push_back({peers_->ranks[peer], out, out_bytes});
-        if (in_bytes > 0)
-            incoming_.push_back({peers_->ranks[peer], in, in_bytes});
+        const std::size_t element = buffers.wire_size_of(b);
+        const auto& peers = buffers.buckets()[b].peers;
+        for (std::size_t i = 0; i < peers.size(); ++i)
+            add(i, buffers.sent_from(b, i), (peers[i].to_owner + peers[i].swapped) * element, buffers.at(b, peers[i].receive_at),
+                (peers[i].from_trainer + peers[i].swapped) * element);
+    }
+    /// Adds the means of a bucket, which return from where gradients were received to where they were sent from.
+    void add_means(bucket_buffers& buffers, std::size_t b)
+    {
+        const std::size_t element = buffers.wire_size_of(b);
+        const auto& peers = buffers.buckets()[b].peers;
+        for (std::size_t i = 0; i < peers.size(); ++i)
+            add(i, buffers.returned_from(b, i), peers[i].from_trainer * element, buffers.sent_from(b, i),
+                peers[i].to_owner * element);
+    }
+    /// Adds the fresh values of a bucket.
+    void add_values(bucket_buffers& buffers, std::size_t b)
+    {
+        const std::size_t element = size_of(buffers.buckets()[b].type);
+        for (std::size_t i = 0; i < buffers.buckets()[b].peers.size(); ++i) {
+            const auto& s = buffers.buckets()[b].peers[i];
+            add(i, buffers.at(b, s.values_out_at), s.values_out * element, buffers.at(b, s.values_in_at), s.values_in * element);
+        }
     }
 
     /// Starts the added messages.
@@ -62,6 +81,15 @@ public:
     }
 
 private:
+    /// Zero bytes are no message.
+    void add(std::size_t peer, const void* out, std::size_t out_bytes, void* in, std::size_t in_bytes)
+    {
+        if (out_bytes > 0)
+            outgoing_.push_back({peers_->ranks[peer], out, out_bytes});
+        if (in_bytes > 0)
+            incoming_.push_back({peers_->ranks[peer], in, in_bytes});
+    }
+
     void count(round_kind kind) noexcept
     {
         auto& bytes = kind == round_kind::gradients ? sent_->reduce_bytes

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Runs buckets through their phases: pack, reduce, publish, unpack; and values to who needs them.
+/// @brief Engine for the host's memory: packs buckets, hands them to its routes, unpacks the means; and sends values.
 ///
-/// Knows the communicator and what goes when, but nothing of elements, which are `bucket_passes`'s, nor of what the host may do
-/// when, which is the synchronizer's. After the first step it allocates nothing.
+/// Knows the communicator and the order of events, but no elements, which are `bucket_passes`'s, and no rules for the host, which
+/// are the synchronizer's. After the first step it allocates nothing.
 ///
-/// A bucket may go several ways at once: some classes in messages, some through memory, some through the transport's own
-/// all-reduce. It is packed for all of them together and unpacked when all are done, so that a tensor is gone through once.
+/// A bucket may take several routes at once: some classes in messages, some through memory, some through the transport's own
+/// all-reduce. It is packed for all of them together and unpacked when all are done, so that each tensor is read and written
+/// once.
 
 #include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/owned_shard.hpp>
@@ -19,12 +20,18 @@
 #include <limits>
 #include <list>
 #include <memory>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace sdp::detail {
 
-template <communicator C> class host_engine {
+/// The library's routes. Messages come last: they may be sent from the memory of another route.
+template <communicator C> using host_routes = route_list<memory_route<C>, native_route<C>, message_route<C>>;
+
+/// @tparam Routes a `route_list`
+template <communicator C, class Routes = host_routes<C>> class host_engine {
 public:
     static constexpr memory_space space = memory_space::host; ///< where tensors lie
     static constexpr bool contiguous_only = false;
@@ -40,25 +47,23 @@ public:
     host_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t> gradient_bytes)
         : comm_(std::move(comm))
-        , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, options), tensors, options,
+        , buffers_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, options), tensors, options,
               {in_tensors<C>(options), true})
-        , passes_(store_)
-        , round_(comm_, store_.peers(), sent_)
-        , memory_(comm_, store_, passes_, sent_, wait_for(options), options,
-              options.shared_gradients ? gradient_bytes : std::span<const std::size_t> {})
-        , messages_(store_, passes_, round_, wait_for(options))
-        , native_(comm_, store_, sent_, wait_for(options))
-        , values_(store_, round_, wait_for(options))
-        , open_(store_.buckets().size(), false)
+        , passes_(buffers_)
+        , round_(comm_, buffers_.peers(), sent_)
+        , routes_(route_parts<C> {comm_, buffers_, passes_, round_, sent_, wait_for(options), options,
+              options.shared_gradients ? gradient_bytes : std::span<const std::size_t> {}})
+        , values_(buffers_, round_, wait_for(options))
+        , open_(buffers_.buckets().size(), false)
     {
-        store_.allocate([&](std::size_t bytes) { return buffers_.emplace_back(bytes).data(); });
-        if (options.shared_gradients && memory_.bytes() == 0)
+        buffers_.allocate([&](std::size_t bytes) { return blocks_.emplace_back(bytes).data(); });
+        if (options.shared_gradients && route_bytes() == 0)
             for (const auto bytes : gradient_bytes)
                 own_gradients_.push_back(std::make_unique<std::byte[]>(bytes));
     }
 
-    [[nodiscard]] const overlap_plan& plan() const noexcept { return store_.plan(); }
-    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return store_.buckets(); }
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return buffers_.plan(); }
+    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buffers_.buckets(); }
     [[nodiscard]] C& comm() noexcept { return comm_; }
     [[nodiscard]] const traffic& sent() const noexcept { return sent_; }
     [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
@@ -66,80 +71,71 @@ public:
     [[nodiscard]] bool under_way() const noexcept { return oldest_ < launched_; }
 
     /// The ways that gradients of this worker go.
-    [[nodiscard]] std::vector<route_use> routes() const { return list_routes(store_.plan(), store_.routes(), memory_.name); }
+    [[nodiscard]] std::vector<route_use> routes() const
+    {
+        std::string_view memory;
+        routes_.for_each([&](const auto& route) { memory = memory.empty() ? route.name : memory; });
+        return list_routes(buffers_.plan(), buffers_.routes(), memory);
+    }
     /// Bytes that gradients and values are packed into, and of the memory that peers reach.
-    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return store_.buffer_bytes() + memory_.bytes(); }
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return buffers_.buffer_bytes() + route_bytes(); }
 
     /// With `shared_gradients`: the memory for the gradient of a parameter.
     [[nodiscard]] std::byte* gradient_memory(std::size_t parameter) const noexcept
     {
-        return own_gradients_.empty() ? memory_.gradient(parameter) : own_gradients_[parameter].get();
+        if (!own_gradients_.empty())
+            return own_gradients_[parameter].get();
+        std::byte* out = nullptr;
+        routes_.for_each([&](const auto& route) { out = out == nullptr ? route.gradient(parameter) : out; });
+        return out;
     }
-    /// Whether the gradient of a parameter has to lie there, because peers or messages go there.
-    [[nodiscard]] bool must_be_shared([[maybe_unused]] std::size_t parameter) const
+    /// Whether the gradient of a parameter has to lie there, because peers sum there or messages are sent from there.
+    [[nodiscard]] bool must_be_shared(std::size_t parameter) const
     {
-        if constexpr (peer_memory<C>)
-            if (!C::one_address_space && memory_.bytes() > 0 && store_.is_exposed_in_place(parameter))
-                return true;
-        return store_.is_sent_in_place(parameter);
+        bool out = buffers_.is_sent_in_place(parameter);
+        routes_.for_each([&](const auto& route) { out = out || route.must_hold(parameter); });
+        return out;
     }
 
     /// Makes ready for a step. `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
     void begin_step(std::span<const double> weights)
     {
         launched_ = oldest_ = 0;
-        memory_.begin_step();
+        routes_.for_each([](auto& route) { route.begin_step(); });
         passes_.begin_step(weights);
     }
 
     /// Starts the next bucket. All ranks start them in the same order.
     void launch()
     {
-        retracting([&] {
-            if (launched_ - oldest_ == store_.most_under_way())
+        abandoning([&] {
+            if (launched_ - oldest_ == buffers_.most_under_way())
                 complete_oldest();
             const std::size_t b = launched_++;
             passes_.pack(b);
-            memory_.launch(b);
-            native_.launch(b);
-            messages_.launch(b);
+            routes_.for_each([b](auto& route) { route.launch(b); });
             open_[b] = true;
         });
     }
 
-    /// Pushes what is under way, without waiting.
+    /// Advances the started buckets without waiting.
     void progress()
     {
-        for (std::size_t b = oldest_; b < launched_; ++b) {
-            if (!open_[b])
-                continue;
-            messages_.push(b);
-            memory_.push(b);
-            native_.push(b);
-            if (messages_.idle(b) && memory_.idle(b) && native_.idle(b))
+        routes_.for_each_reversed([this](auto& route) { route.progress(oldest_, launched_); });
+        for (std::size_t b = oldest_; b < launched_; ++b)
+            if (open_[b] && is_idle(b))
                 close(b);
-        }
         while (oldest_ < launched_ && !open_[oldest_])
             ++oldest_;
-        memory_.announce();
     }
 
     /// Waits until every started bucket is done.
     void drain()
     {
-        retracting([&] {
+        abandoning([&] {
+            settle(oldest_, launched_);
             for (std::size_t b = oldest_; b < launched_; ++b)
-                memory_.expose(b);
-            memory_.announce(); // who waits for messages rings nobody
-            for (std::size_t b = oldest_; b < launched_; ++b) {
-                messages_.reduce(b);
-                memory_.reduce(b);
-                memory_.announce();
-            }
-            // Owners go through the buckets in order, so who waits for the last sleeps once for all of them.
-            for (std::size_t b = launched_; b-- > oldest_;)
-                memory_.complete(b);
-            memory_.announce();
+                reduce(b);
             while (oldest_ < launched_)
                 complete_oldest();
         });
@@ -151,14 +147,14 @@ public:
     /// Of the gradients that this worker owns; the first parameter where it is not finite, or as many as there are.
     [[nodiscard]] std::pair<double, std::size_t> owned_square_norm() const
     {
-        return detail::owned_square_norm(store_.plan(), store_.tensors().gradients());
+        return detail::owned_square_norm(buffers_.plan(), buffers_.tensors().gradients());
     }
 
     /// Copies between the flat shard, of which `check_shard` has been made, and the gradients or values that are owned.
     void copy_owned(const tensor_view& shard, shard_copy direction, owned_kind kind)
     {
-        detail::copy_owned(store_.plan(), shard, direction, [&](parameter_id id, std::size_t slab) {
-            return kind == owned_kind::gradients ? store_.tensors().gradient(id) : store_.tensors().value(id, slab);
+        detail::copy_owned(buffers_.plan(), shard, direction, [&](parameter_id id, std::size_t slab) {
+            return kind == owned_kind::gradients ? buffers_.tensors().gradient(id) : buffers_.tensors().value(id, slab);
         });
     }
 
@@ -171,37 +167,54 @@ public:
 private:
     [[nodiscard]] bucket_wait wait_for(const synchronizer_options& options) const noexcept
     {
-        return {store_.buckets().size(), options.local.timeout};
+        return {buffers_.buckets().size(), options.local.timeout};
     }
 
-    /// Takes back what is exposed if `action` throws.
-    template <class Action> void retracting(Action action)
+    [[nodiscard]] std::size_t route_bytes() const noexcept
+    {
+        std::size_t out = 0;
+        routes_.for_each([&](const auto& route) { out += route.bytes(); });
+        return out;
+    }
+    [[nodiscard]] bool is_idle(std::size_t b) const noexcept
+    {
+        bool out = true;
+        routes_.for_each([&](const auto& route) { out = out && route.idle(b); });
+        return out;
+    }
+
+    /// Abandons the exchange if `action` throws.
+    template <class Action> void abandoning(Action action)
     {
         try {
             action();
         } catch (...) {
-            memory_.retract();
+            routes_.for_each([](auto& route) { route.abandon(); });
             throw;
         }
+    }
+
+    void settle(std::size_t first, std::size_t last)
+    {
+        routes_.for_each([=](auto& route) { route.settle(first, last); });
+    }
+    void reduce(std::size_t b)
+    {
+        routes_.for_each_reversed([b](auto& route) { route.reduce(b); });
     }
 
     void complete_oldest()
     {
         const std::size_t b = oldest_;
-        memory_.expose(b);
-        memory_.announce();
-        messages_.reduce(b);
-        memory_.reduce(b);
-        memory_.announce();
-        messages_.complete(b);
-        memory_.complete(b);
-        native_.complete(b);
+        settle(b, b + 1);
+        reduce(b);
+        routes_.for_each([b](auto& route) { route.complete(b); });
         if (open_[b])
             close(b);
         ++oldest_;
     }
 
-    /// Everything that concerns the bucket has happened.
+    /// Unpacks a bucket that all routes are done with.
     void close(std::size_t b)
     {
         passes_.unpack(b);
@@ -211,13 +224,11 @@ private:
     C comm_;
     std::vector<std::unique_ptr<std::byte[]>> own_gradients_; ///< by parameter, if there is no memory that peers reach
     traffic sent_;
-    std::list<std::vector<std::byte>> buffers_;
-    bucket_buffers store_;
+    std::list<std::vector<std::byte>> blocks_;
+    bucket_buffers buffers_;
     bucket_passes passes_;
     message_round<C> round_;
-    memory_route<C> memory_;
-    message_route<C> messages_; ///< after the memory that messages may be sent from
-    native_route<C> native_;
+    Routes routes_;
     value_exchange<C> values_;
     std::vector<bool> open_; ///< by bucket: launched and not unpacked
     std::size_t launched_ = 0, oldest_ = 0;

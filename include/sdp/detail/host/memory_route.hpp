@@ -1,57 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Gradients through memory: owners sum where the trainers' gradients lie, and leave the mean there.
+/// @brief Route through memory: owners sum where the trainers' gradients lie, and leave the mean there.
 ///
-/// Where owners work in the host's own tensors, they may only while the host is in a call that returns when they are done: else
-/// an exception of the host's could free what others are about to write. So a bucket is exposed by who waits for it; elsewhere,
-/// as soon as it is packed.
+/// Where owners work in the host's own tensors, they may do so only while the host is in a call that returns when they are done:
+/// else an exception of the host's could free tensors that owners are about to write. So there a bucket is exposed when the host
+/// waits for it; elsewhere, as soon as it is packed.
 
-#include <sdp/detail/host/bucket_passes.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
-#include <sdp/detail/host/memory_exchange.hpp>
+#include <sdp/detail/host/memory_handshake.hpp>
 
+#include <algorithm>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <vector>
 
 namespace sdp::detail {
 
-/// Where workers do not reach each other's memory.
+/// No route, where workers do not reach each other's memory.
 template <communicator C> class memory_route : public absent_route {
 public:
-    memory_route(C&, bucket_buffers&, bucket_passes&, traffic&, const bucket_wait&, const synchronizer_options&,
-        std::span<const std::size_t>)
-    {
-    }
-
-    static constexpr std::string_view name {};
-    static void begin_step() noexcept { }
-    static void expose(std::size_t) noexcept { }
-    static void announce() noexcept { }
-    static void retract() noexcept { }
-    [[nodiscard]] static std::size_t bytes() noexcept { return 0; }
-    [[nodiscard]] static std::byte* gradient(std::size_t) noexcept { return nullptr; }
+    explicit memory_route(const route_parts<C>&) { }
 };
 
-template <peer_memory C> class memory_route<C> {
+template <peer_memory C> class memory_route<C> : public absent_route {
 public:
-    /// Collective among those who reach each other. @param room by parameter, for the gradients themselves; or none
-    memory_route(C& comm, bucket_buffers& store, bucket_passes& passes, traffic& sent, const bucket_wait& wait,
-        const synchronizer_options& options, std::span<const std::size_t> room)
-        : store_(&store)
-        , passes_(&passes)
-        , sent_(&sent)
-        , wait_(wait)
-        , phases_(store.buckets().size(), phase::idle)
+    /// Collective among those who reach each other.
+    explicit memory_route(const route_parts<C>& parts)
+        : buffers_(&parts.buffers)
+        , passes_(&parts.passes)
+        , sent_(&parts.sent)
+        , wait_(parts.wait)
+        , phases_(parts.buffers.buckets().size(), phase::idle)
     {
-        if (!may_share_memory(store.plan(), comm, options))
+        const auto& buffers = parts.buffers;
+        if (!may_share_memory(buffers.plan(), parts.comm, parts.options))
             return;
-        memory_.emplace(comm, store.plan(), store.peers(), store.buckets(), store.routes(),
-            segment_options {
-                static_cast<std::size_t>(options.local.buckets_in_flight), in_tensors<C>(options), C::one_address_space, room});
-        passes.meet_in(memory_->layout());
+        memory_.emplace(parts.comm, buffers.plan(), buffers.peers(), buffers.buckets(), buffers.routes(),
+            segment_options {static_cast<std::size_t>(parts.options.local.buckets_in_flight), in_tensors<C>(parts.options),
+                C::one_address_space, parts.gradient_bytes});
+        parts.passes.meet_in(memory_->layout());
     }
 
     static constexpr std::string_view name = C::memory_route;
@@ -63,8 +51,15 @@ public:
         return memory_ ? memory_->layout().gradient(parameter) : nullptr;
     }
 
+    /// Where peers see only the segment, owners sum in the room there.
+    [[nodiscard]] bool must_hold([[maybe_unused]] std::size_t parameter) const
+    {
+        return !C::one_address_space && bytes() > 0 && buffers_->is_exposed_in_place(parameter);
+    }
+
     void begin_step() noexcept
     {
+        settled_ = 0;
         if (memory_)
             memory_->begin_step();
     }
@@ -76,9 +71,59 @@ public:
         phases_[b] = phase::packed;
         if constexpr (!C::one_address_space)
             expose(b);
-        store_->count_in_memory(b, *sent_);
+        buffers_->count_in_memory(b, *sent_);
     }
 
+    void progress(std::size_t first, std::size_t last)
+    {
+        for (std::size_t b = first; b < last; ++b) {
+            if (phases_[b] == phase::reducing && memory_->all_exposed(b))
+                sum(b);
+            if (phases_[b] == phase::publishing && memory_->all_reduced(b))
+                phases_[b] = phase::idle;
+        }
+        announce();
+    }
+
+    /// Wakes the owners now: a worker blocked on messages cannot.
+    void settle(std::size_t first, std::size_t last)
+    {
+        for (std::size_t b = first; b < last; ++b)
+            expose(b);
+        settled_ = last;
+        announce();
+    }
+
+    void reduce(std::size_t b)
+    {
+        if (phases_[b] == phase::reducing) {
+            wait_(b, "gradients", [&](auto limit) { memory_->wait_exposed(b, limit); });
+            sum(b);
+        }
+        announce();
+    }
+
+    /// Owners sum the buckets in order, so a worker that waits for the last settled bucket first sleeps once for all of them.
+    void complete(std::size_t b)
+    {
+        for (std::size_t i = std::max(settled_, b + 1); i-- > b;) {
+            if (phases_[i] == phase::publishing)
+                wait_(i, "mean gradients", [&](auto limit) { memory_->wait_reduced(i, limit); });
+            phases_[i] = phase::idle;
+        }
+        settled_ = 0;
+    }
+
+    [[nodiscard]] bool idle(std::size_t b) const noexcept { return phases_[b] == phase::idle; }
+
+    /// Takes back the exposed buckets.
+    void abandon() noexcept
+    {
+        if (memory_)
+            memory_->retract();
+    }
+
+private:
     void expose(std::size_t b)
     {
         if (phases_[b] != phase::packed)
@@ -87,46 +132,13 @@ public:
         phases_[b] = phase::reducing;
     }
 
-    void push(std::size_t b)
-    {
-        if (phases_[b] == phase::reducing && memory_->all_exposed(b))
-            sum(b);
-        if (phases_[b] == phase::publishing && memory_->all_reduced(b))
-            phases_[b] = phase::idle;
-    }
-
-    void reduce(std::size_t b)
-    {
-        expose(b);
-        if (phases_[b] != phase::reducing)
-            return;
-        wait_(b, "gradients", [&](auto limit) { memory_->wait_exposed(b, limit); });
-        sum(b);
-    }
-
-    void complete(std::size_t b)
-    {
-        if (phases_[b] == phase::publishing)
-            wait_(b, "mean gradients", [&](auto limit) { memory_->wait_reduced(b, limit); });
-        phases_[b] = phase::idle;
-    }
-
-    [[nodiscard]] bool idle(std::size_t b) const noexcept { return phases_[b] == phase::idle; }
-
-    /// Wakes who waits for what has been done since the last time.
+    /// Wakes the peers that wait for buckets exposed or reduced since the last time.
     void announce()
     {
         if (memory_)
             memory_->announce();
     }
-    /// For a worker that cannot go on: takes back what it exposed.
-    void retract() noexcept
-    {
-        if (memory_)
-            memory_->retract();
-    }
 
-private:
     void sum(std::size_t b)
     {
         {
@@ -137,12 +149,13 @@ private:
         phases_[b] = phase::publishing;
     }
 
-    bucket_buffers* store_;
+    bucket_buffers* buffers_;
     bucket_passes* passes_;
     traffic* sent_;
     bucket_wait wait_;
-    std::optional<memory_exchange<C>> memory_;
+    std::optional<memory_handshake<C>> memory_;
     std::vector<phase> phases_; ///< by bucket
+    std::size_t settled_ = 0; ///< end of the buckets that the host waits for, until one is complete
 };
 
 } // namespace sdp::detail

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Gradients in messages: to their owners, and the means back; or, where two swap them, once.
+/// @brief Route of messages: gradients travel to their owners and means back; two trainers swap gradients once.
 
-#include <sdp/detail/exchange/message_round.hpp>
-#include <sdp/detail/host/bucket_passes.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
 #include <vector>
 
 namespace sdp::detail {
 
-template <communicator C> class message_route {
+template <communicator C> class message_route : public absent_route {
 public:
-    message_route(bucket_buffers& store, bucket_passes& passes, message_round<C>& round, const bucket_wait& wait)
-        : store_(&store)
-        , passes_(&passes)
-        , round_(&round)
-        , wait_(wait)
-        , states_(store.buckets().size())
+    explicit message_route(const route_parts<C>& parts)
+        : buffers_(&parts.buffers)
+        , passes_(&parts.passes)
+        , round_(&parts.round)
+        , wait_(parts.wait)
+        , states_(parts.buffers.buckets().size())
     {
     }
 
@@ -27,23 +25,21 @@ public:
         if constexpr (ordered_exchange<C>)
             if (b > 0) // without tags, means must come at the same place everywhere
                 reduce(b - 1);
-        const std::size_t element = store_->wire_size_of(b);
-        const auto& peers = store_->buckets()[b].peers;
-        for (std::size_t i = 0; i < peers.size(); ++i)
-            round_->add(i, store_->sent_from(b, i), (peers[i].to_owner + peers[i].swapped) * element,
-                store_->at(b, peers[i].receive_at), (peers[i].from_trainer + peers[i].swapped) * element);
+        round_->add_gradients(*buffers_, b);
         states_[b].at = phase::reducing;
         states_[b].pending = round_->start(b, round_kind::gradients);
     }
 
-    void push(std::size_t b)
+    void progress(std::size_t first, std::size_t last)
     {
-        auto& s = states_[b];
-        if constexpr (!ordered_exchange<C>)
-            if (s.at == phase::reducing && s.pending.test())
-                sum(b);
-        if (s.at == phase::publishing && s.pending.test())
-            s.at = phase::idle;
+        for (std::size_t b = first; b < last; ++b) {
+            auto& s = states_[b];
+            if constexpr (!ordered_exchange<C>)
+                if (s.at == phase::reducing && s.pending.test())
+                    sum(b);
+            if (s.at == phase::publishing && s.pending.test())
+                s.at = phase::idle;
+        }
     }
 
     void reduce(std::size_t b)
@@ -72,20 +68,16 @@ private:
     void sum(std::size_t b)
     {
         passes_->reduce(b, false);
-        if (store_->values_to_trainers()) {
+        if (buffers_->values_to_trainers()) {
             states_[b].at = phase::idle;
             return;
         }
-        const std::size_t element = store_->wire_size_of(b);
-        const auto& peers = store_->buckets()[b].peers;
-        for (std::size_t i = 0; i < peers.size(); ++i)
-            round_->add(i, store_->returned_from(b, i), peers[i].from_trainer * element, store_->sent_from(b, i),
-                peers[i].to_owner * element);
+        round_->add_means(*buffers_, b);
         states_[b].at = phase::publishing;
         states_[b].pending = round_->start(b, round_kind::means);
     }
 
-    bucket_buffers* store_;
+    bucket_buffers* buffers_;
     bucket_passes* passes_;
     message_round<C>* round_;
     bucket_wait wait_;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Gradients through the transport's own all-reduce, which sums what all workers hold.
+/// @brief Route of the transport's own all-reduce, which sums elements that all workers hold.
 
-#include <sdp/comm/communicator.hpp>
-#include <sdp/detail/exchange/bucket_buffers.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
 #include <utility>
@@ -12,40 +10,39 @@
 
 namespace sdp::detail {
 
+/// No route, where the transport has no all-reduce.
 template <communicator C> class native_route : public absent_route {
 public:
-    native_route(C&, bucket_buffers&, traffic&, const bucket_wait&) { }
+    explicit native_route(const route_parts<C>&) { }
 };
 
-template <native_all_reduce C> class native_route<C> {
+template <native_all_reduce C> class native_route<C> : public absent_route {
 public:
-    native_route(C& comm, bucket_buffers& store, traffic& sent, const bucket_wait& wait)
-        : comm_(&comm)
-        , store_(&store)
-        , sent_(&sent)
-        , wait_(wait)
-        , states_(store.buckets().size())
+    explicit native_route(const route_parts<C>& parts)
+        : comm_(&parts.comm)
+        , buffers_(&parts.buffers)
+        , sent_(&parts.sent)
+        , wait_(parts.wait)
+        , states_(parts.buffers.buckets().size())
     {
     }
 
     void launch(std::size_t b)
     {
-        const auto& bucket = store_->buckets()[b];
+        const auto& bucket = buffers_->buckets()[b];
         if (bucket.native == 0)
             return;
-        states_[b].pending = comm_->all_reduce(store_->at(b, bucket.native_at), bucket.native, bucket.type);
+        states_[b].pending = comm_->all_reduce(buffers_->at(b, bucket.native_at), bucket.native, bucket.type);
         states_[b].busy = true;
-        const auto world = static_cast<std::size_t>(store_->plan().world);
-        sent_->reduce_bytes += 2 * bucket.native * size_of(bucket.type) * (world - 1) / world; // as by the formula, rounded down
+        buffers_->count_native(b, *sent_);
     }
 
-    void push(std::size_t b)
+    void progress(std::size_t first, std::size_t last)
     {
-        if (states_[b].busy && states_[b].pending.test())
-            states_[b].busy = false;
+        for (std::size_t b = first; b < last; ++b)
+            if (states_[b].busy && states_[b].pending.test())
+                states_[b].busy = false;
     }
-
-    static void reduce(std::size_t) noexcept { }
 
     void complete(std::size_t b)
     {
@@ -63,7 +60,7 @@ private:
     };
 
     C* comm_;
-    bucket_buffers* store_;
+    bucket_buffers* buffers_;
     traffic* sent_;
     bucket_wait wait_;
     std::vector<state> states_; ///< by bucket

@@ -146,11 +146,8 @@ public:
         return true;
     }
 
-    /// Where this worker packs the elements that a peer owns.
-    [[nodiscard]] std::byte* section(std::size_t b, const peer_share& share) const noexcept
-    {
-        return base_ + slot(b) + share.exposed_at;
-    }
+    /// The part of this worker's segment that it packs a bucket's exposed elements into, peer by peer.
+    [[nodiscard]] std::byte* exposed(std::size_t b) const noexcept { return base_ + slot(b); }
     /// Where a peer has packed those that this worker owns; once it has exposed them.
     [[nodiscard]] std::byte* section_of(std::uint32_t peer, std::size_t b) const noexcept
     {

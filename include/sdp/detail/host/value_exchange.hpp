@@ -8,21 +8,17 @@
 #include <sdp/detail/exchange/message_round.hpp>
 #include <sdp/detail/host/exchange_route.hpp>
 
-#include <algorithm>
 #include <span>
 #include <vector>
 
 namespace sdp::detail {
 
-/// Copies the values of a bucket to where they are sent from, and what has come in to the tensors.
+/// Copies the values of a bucket from the tensors to the buffer, and received values back to the tensors.
 class value_packer {
 public:
-    /// @param to_trainers whether values go to those who train too
-    value_packer(const overlap_plan& plan, const peer_table& peers, bool to_trainers)
-        : plan_(&plan)
-        , peers_(&peers)
-        , to_trainers_(to_trainers)
-        , done_(peers.ranks.size())
+    explicit value_packer(const bucket_buffers& buffers)
+        : plan_(&buffers.plan())
+        , walker_(buffers.places())
     {
     }
 
@@ -39,78 +35,60 @@ public:
 private:
     template <class T> void pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
     {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
+        walker_.begin_values(b);
         for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto& m = peers_->classes[piece.sharing_class];
-                if (m.trainers[piece.owner] != peer_table::self || values[p].empty())
-                    continue;
-                const local_tensor<T> own(values[p][piece.slab]);
-                const auto send = [&](std::uint32_t peer) {
-                    if (peer == peer_table::self)
-                        return;
-                    own.gather(*plan_, piece, reinterpret_cast<T*>(buffer + b.peers[peer].values_out_at) + done_[peer]);
-                    done_[peer] += plan_->size_of(piece);
-                };
-                for (const auto peer : m.readers)
-                    send(peer);
-                if (to_trainers_)
-                    for (const auto peer : m.trainers)
-                        send(peer);
-            }
+            for (const auto& piece : plan_->of(p))
+                if (walker_.owner_of(piece) == peer_table::self && !values[p].empty()) {
+                    const local_tensor<T> own(values[p][piece.slab]);
+                    walker_.values(
+                        piece,
+                        [&](std::uint32_t, std::size_t at) { own.gather(*plan_, piece, reinterpret_cast<T*>(buffer) + at); },
+                        [](std::uint32_t, std::size_t) {});
+                }
     }
 
     template <class T> void unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
     {
-        std::fill(done_.begin(), done_.end(), std::size_t {0});
+        walker_.begin_values(b);
         for (const auto p : b.parameters)
-            for (const auto& piece : plan_->of(p)) {
-                const auto owner = peers_->classes[piece.sharing_class].trainers[piece.owner];
-                if (owner == peer_table::self || (plan_->class_of(piece).position >= 0 && !to_trainers_))
-                    continue;
-                local_tensor<T>(values[p][piece.slab])
-                    .scatter(*plan_, piece, reinterpret_cast<const T*>(buffer + b.peers[owner].values_in_at) + done_[owner]);
-                done_[owner] += plan_->size_of(piece);
-            }
+            for (const auto& piece : plan_->of(p))
+                walker_.values(
+                    piece, [](std::uint32_t, std::size_t) {},
+                    [&](std::uint32_t, std::size_t at) {
+                        local_tensor<T>(values[p][piece.slab]).scatter(*plan_, piece, reinterpret_cast<const T*>(buffer) + at);
+                    });
     }
 
     const overlap_plan* plan_;
-    const peer_table* peers_;
-    bool to_trainers_;
-    std::vector<std::size_t> done_; ///< by peer: elements; kept so that a step allocates nothing
+    piece_places walker_; ///< kept so that a step allocates nothing
 };
 
 /// Sends the owners' values to those who store without training, and under owner update to the trainers too. A bucket at a time,
 /// so that one buffer serves.
 template <communicator C> class value_exchange {
 public:
-    value_exchange(bucket_buffers& store, message_round<C>& round, const bucket_wait& wait)
-        : store_(&store)
+    value_exchange(bucket_buffers& buffers, message_round<C>& round, const bucket_wait& wait)
+        : buffers_(&buffers)
         , round_(&round)
         , wait_(wait)
-        , packer_(store.plan(), store.peers(), store.values_to_trainers())
+        , packer_(buffers)
     {
     }
 
     void operator()()
     {
-        for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
-            const auto& bucket = store_->buckets()[b];
-            const std::size_t element = size_of(bucket.type);
-            packer_.pack(bucket, store_->tensors().values(), store_->at(b, 0));
-            for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-                const auto& s = bucket.peers[i];
-                round_->add(i, store_->at(b, s.values_out_at), s.values_out * element, store_->at(b, s.values_in_at),
-                    s.values_in * element);
-            }
+        for (std::size_t b = 0; b < buffers_->buckets().size(); ++b) {
+            const auto& bucket = buffers_->buckets()[b];
+            packer_.pack(bucket, buffers_->tensors().values(), buffers_->at(b, 0));
+            round_->add_values(*buffers_, b);
             auto pending = round_->start(b, round_kind::values);
             wait_(b, "fresh values", [&](auto limit) { pending.wait(limit); });
-            packer_.unpack(bucket, store_->tensors().values(), store_->at(b, 0));
+            packer_.unpack(bucket, buffers_->tensors().values(), buffers_->at(b, 0));
         }
     }
 
 private:
-    bucket_buffers* store_;
+    bucket_buffers* buffers_;
     message_round<C>* round_;
     bucket_wait wait_;
     value_packer packer_;

@@ -24,14 +24,7 @@ public:
     /// Collective. Replaces each value by its sum: the same bits on all ranks. Returns the bytes sent.
     std::uint64_t all_reduce(std::span<double> values)
     {
-        collectives_.gather(0, std::span<const double>(values), all_);
-        if (comm_->rank() == 0)
-            for (std::size_t i = 0; i < values.size(); ++i) {
-                values[i] = 0;
-                for (std::size_t r = 0; r < world(); ++r)
-                    values[i] += all_[r * values.size() + i];
-            }
-        collectives_.broadcast(0, values);
+        collectives_.all_reduce(values, all_);
         return root_collective_bytes(comm_->rank(), comm_->size(), values.size_bytes(), values.size_bytes());
     }
 

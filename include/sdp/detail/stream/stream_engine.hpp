@@ -37,40 +37,43 @@ public:
         const synchronizer_options& options, std::span<const std::size_t>)
         : comm_(std::move(comm))
         , arrays_(comm_)
-        , store_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
+        , buffers_(std::move(plan), std::move(buckets), choose_routes(plan, comm_, checked(options)), tensors, options,
               {.in_tensors = in_tensors<C>(options), .pack_own = false})
-        , in_tensors_(comm_, store_, sent_, options)
-        , program_(store_)
-        , weights_(store_.plan(), options.normalizer)
-        , round_(comm_, store_.peers(), sent_)
-        , scales_(store_.plan().classes.size())
+        , in_tensors_(comm_, buffers_, sent_, options)
+        , program_(buffers_)
+        , weights_(buffers_.plan(), options.normalizer)
+        , round_(comm_, buffers_.peers(), sent_)
+        , scales_(buffers_.plan().classes.size())
         , squares_(program_.square_results())
     {
-        store_.allocate([&](std::size_t bytes) { return arrays_.allocate(bytes); });
+        buffers_.allocate([&](std::size_t bytes) { return arrays_.allocate(bytes); });
         job_.tiles = arrays_.upload(program_.tiles());
         job_.shapes = arrays_.upload(program_.shapes());
         job_.runs = arrays_.upload(program_.runs());
         job_.groups = arrays_.upload(program_.groups());
         job_.sides = arrays_.upload(program_.sides());
         job_.scales = scales_there_ = arrays_.upload(scales_);
-        job_.rank = store_.plan().rank;
+        job_.rank = buffers_.plan().rank;
         squares_there_ = reinterpret_cast<double*>(arrays_.allocate(squares_.size() * sizeof(double)));
         weights_there_
-            = reinterpret_cast<double*>(arrays_.allocate(static_cast<std::size_t>(store_.plan().world) * sizeof(double)));
+            = reinterpret_cast<double*>(arrays_.allocate(static_cast<std::size_t>(buffers_.plan().world) * sizeof(double)));
     }
 
     stream_engine(const stream_engine&) = delete;
     stream_engine& operator=(const stream_engine&) = delete;
 
-    [[nodiscard]] const overlap_plan& plan() const noexcept { return store_.plan(); }
-    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return store_.buckets(); }
+    [[nodiscard]] const overlap_plan& plan() const noexcept { return buffers_.plan(); }
+    [[nodiscard]] std::span<const bucket> buckets() const noexcept { return buffers_.buckets(); }
     [[nodiscard]] C& comm() noexcept { return comm_; }
     [[nodiscard]] const traffic& sent() const noexcept { return sent_; }
     [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
     /// Nothing is left to be pushed.
     [[nodiscard]] static bool under_way() noexcept { return false; }
-    [[nodiscard]] std::vector<route_use> routes() const { return list_routes(store_.plan(), store_.routes(), in_tensors_.name); }
-    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return store_.buffer_bytes(); }
+    [[nodiscard]] std::vector<route_use> routes() const
+    {
+        return list_routes(buffers_.plan(), buffers_.routes(), in_tensors_.name);
+    }
+    [[nodiscard]] std::size_t buffer_bytes() const noexcept { return buffers_.buffer_bytes(); }
     [[nodiscard]] static std::byte* gradient_memory(std::size_t) noexcept { return nullptr; }
     [[nodiscard]] static bool must_be_shared(std::size_t) noexcept { return false; }
 
@@ -90,14 +93,14 @@ public:
         fresh_ = false;
         weighted_ = weights_.weighted();
         job_.weights = weighted_ ? weights_there_ : nullptr;
-        own_weight_ = weighted_ ? weights[static_cast<std::size_t>(store_.plan().rank)] : 1;
+        own_weight_ = weighted_ ? weights[static_cast<std::size_t>(buffers_.plan().rank)] : 1;
     }
 
     /// Puts the next bucket on the stream. All ranks do it in the same order.
     void launch()
     {
         const std::size_t b = launched_++;
-        const auto& bucket = store_.buckets()[b];
+        const auto& bucket = buffers_.buckets()[b];
         const auto& tiles = program_.of(b);
         comm_.check();
         in_tensors_.launch(b);
@@ -108,30 +111,21 @@ public:
         aim_at_gradients(b);
         const auto type = bucket.type, wire = wire_type(type);
         run(tile_phase::pack, tiles.pack, type, wire);
-        const std::size_t element = store_.wire_size_of(b);
-        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-            const auto& s = bucket.peers[i];
-            round_.add(i, store_.sent_from(b, i), (s.to_owner + s.swapped) * element, store_.at(b, s.receive_at),
-                (s.from_trainer + s.swapped) * element);
-        }
+        round_.add_gradients(buffers_, b);
         round_.start_on_stream(round_kind::gradients);
         if constexpr (stream_all_reduce<C>)
             if (bucket.native > 0) {
                 run(tile_phase::pack_weighted, tiles.native, type, type);
-                comm_.all_reduce_on_stream(store_.at(b, bucket.native_at), bucket.native, type);
+                comm_.all_reduce_on_stream(buffers_.at(b, bucket.native_at), bucket.native, type);
                 run(tile_phase::unpack_divided, tiles.native, type, type);
-                const auto world = static_cast<std::size_t>(store_.plan().world);
-                sent_.reduce_bytes += 2 * bucket.native * size_of(type) * (world - 1) / world; // as by the formula, rounded down
+                buffers_.count_native(b, sent_);
             }
         run(tile_phase::reduce, tiles.reduce, type, wire);
         if (weighted_ && own_weight_ == 0)
             run(tile_phase::reduce, tiles.alone, type, wire); // clears them
-        if (store_.values_to_trainers())
+        if (buffers_.values_to_trainers())
             return;
-        for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-            const auto& s = bucket.peers[i];
-            round_.add(i, store_.returned_from(b, i), s.from_trainer * element, store_.sent_from(b, i), s.to_owner * element);
-        }
+        round_.add_means(buffers_, b);
         round_.start_on_stream(round_kind::means);
         run(tile_phase::unpack, tiles.unpack, type, wire);
     }
@@ -158,17 +152,12 @@ public:
     {
         comm_.check();
         comm_.executor().join_host();
-        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
-            const auto& bucket = store_.buckets()[b];
+        for (std::size_t b = 0; b < buffers_.buckets().size(); ++b) {
+            const auto& bucket = buffers_.buckets()[b];
             const auto& tiles = program_.of(b);
             aim_at_values(b);
-            const std::size_t element = size_of(bucket.type);
             run(tile_phase::pack, tiles.pack_values, bucket.type, bucket.type);
-            for (std::size_t i = 0; i < bucket.peers.size(); ++i) {
-                const auto& s = bucket.peers[i];
-                round_.add(i, store_.at(b, s.values_out_at), s.values_out * element, store_.at(b, s.values_in_at),
-                    s.values_in * element);
-            }
+            round_.add_values(buffers_, b);
             round_.start_on_stream(round_kind::values);
             run(tile_phase::unpack, tiles.unpack_values, bucket.type, bucket.type);
         }
@@ -183,15 +172,15 @@ public:
         auto& executor = comm_.executor();
         executor.join_host();
         std::size_t at = 0;
-        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
+        for (std::size_t b = 0; b < buffers_.buckets().size(); ++b) {
             aim_at_gradients(b);
             job_.results = squares_there_ + at;
-            run(tile_phase::squares, program_.of(b).owned, store_.buckets()[b].type, store_.buckets()[b].type);
+            run(tile_phase::squares, program_.of(b).owned, buffers_.buckets()[b].type, buffers_.buckets()[b].type);
             at += program_.of(b).owned.count;
         }
         executor.read(squares_.data(), reinterpret_cast<const std::byte*>(squares_there_), squares_.size() * sizeof(double));
         double sum = 0;
-        std::size_t nonfinite_parameter = store_.tensors().gradients().size();
+        std::size_t nonfinite_parameter = buffers_.tensors().gradients().size();
         for (const auto& part : program_.squares())
             for (std::size_t i = 0; i < part.count; ++i) {
                 const double one = squares_[part.first + i];
@@ -207,8 +196,8 @@ public:
     {
         comm_.check();
         comm_.executor().join_host();
-        for (std::size_t b = 0; b < store_.buckets().size(); ++b) {
-            const auto type = store_.buckets()[b].type;
+        for (std::size_t b = 0; b < buffers_.buckets().size(); ++b) {
+            const auto type = buffers_.buckets()[b].type;
             if (kind == owned_kind::gradients)
                 aim_at_gradients(b);
             else
@@ -250,9 +239,9 @@ private:
 
     [[nodiscard]] element_type wire_type(element_type type) const noexcept
     {
-        if (type != element_type::f32 || store_.options().wire == wire_format::as_is)
+        if (type != element_type::f32 || buffers_.options().wire == wire_format::as_is)
             return type;
-        return store_.options().wire == wire_format::bf16 ? element_type::bf16 : element_type::f16;
+        return buffers_.options().wire == wire_format::bf16 ? element_type::bf16 : element_type::f16;
     }
 
     void aim(std::size_t number, const tensor_view& view)
@@ -262,19 +251,19 @@ private:
     }
     void aim_at_gradients(std::size_t b)
     {
-        job_.buffer = store_.at(b, 0);
+        job_.buffer = buffers_.at(b, 0);
         job_.alignment = 16;
         std::size_t number = 0;
         for (const auto p : program_.of(b).gradients)
-            aim(number++, store_.tensors().gradients()[p]);
+            aim(number++, buffers_.tensors().gradients()[p]);
     }
     void aim_at_values(std::size_t b)
     {
-        job_.buffer = store_.at(b, 0);
+        job_.buffer = buffers_.at(b, 0);
         job_.alignment = 16;
         std::size_t number = 0;
         for (const auto& [p, slab] : program_.of(b).values)
-            aim(number++, store_.tensors().values()[p][slab]);
+            aim(number++, buffers_.tensors().values()[p][slab]);
     }
 
     void run(tile_phase phase, const tile_program::range& which, element_type type, element_type wire)
@@ -290,7 +279,7 @@ private:
     C comm_;
     device_arrays<C> arrays_;
     traffic sent_;
-    bucket_buffers store_;
+    bucket_buffers buffers_;
     tensor_route<C> in_tensors_;
     tile_program program_;
     step_weights weights_;

@@ -37,18 +37,18 @@ public:
 template <stream_peer_memory C> class tensor_route<C> {
 public:
     /// Collective among those who reach each other.
-    tensor_route(C& comm, const bucket_buffers& store, traffic& sent, const synchronizer_options& options)
+    tensor_route(C& comm, const bucket_buffers& buffers, traffic& sent, const synchronizer_options& options)
         : comm_(&comm)
-        , store_(&store)
+        , buffers_(&buffers)
         , sent_(&sent)
         , limit_(options.local.timeout)
         , arrays_(comm)
     {
-        if (!may_share_memory(store.plan(), comm, options))
+        if (!may_share_memory(buffers.plan(), comm, options))
             return;
         segment_.emplace(comm.share_on_stream(
-            sizeof(header) + store.tensors().gradients().size() * sizeof(void*), store.buckets().size() + 1));
-        sums_.emplace(store, exchange_layouts(comm, store, limit_));
+            sizeof(header) + buffers.tensors().gradients().size() * sizeof(void*), buffers.buckets().size() + 1));
+        sums_.emplace(buffers, exchange_layouts(comm, buffers, limit_));
         job_.tiles = arrays_.upload(sums_->tiles());
         job_.shapes = arrays_.upload(sums_->shapes());
         job_.runs = arrays_.upload(sums_->runs());
@@ -56,10 +56,10 @@ public:
         job_.tensor_sides = arrays_.upload(sums_->sides());
         places_.resize(sums_->tensors().size());
         job_.places = places_there_ = arrays_.upload(places_);
-        const std::size_t peers = store.peers().ranks.size();
+        const std::size_t peers = buffers.peers().ranks.size();
         for (std::uint32_t i = 0; i < peers; ++i) {
             bool source = false, owner = false;
-            for (const auto& b : store.buckets()) {
+            for (const auto& b : buffers.buckets()) {
                 source = source || b.peers[i].read > 0;
                 owner = owner || b.peers[i].exposed > 0;
             }
@@ -87,9 +87,9 @@ public:
         if (!concerned())
             return;
         bool used = sums_->of(b).tiles.count > 0;
-        for (const auto& share : store_->buckets()[b].peers)
+        for (const auto& share : buffers_->buckets()[b].peers)
             used = used || share.exposed > 0;
-        store_->count_in_memory(b, *sent_);
+        buffers_->count_in_memory(b, *sent_);
         if (used)
             segment_->record_host(b);
     }
@@ -135,17 +135,17 @@ private:
     };
 
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
-    [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(store_->peers().ranks[peer]); }
+    [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(buffers_->peers().ranks[peer]); }
     /// Of a peer that has shared its memory, as all have who have said anything.
     [[nodiscard]] header& head_of(std::uint32_t peer) const
     {
         auto* const base = base_of(peer);
         if (base == nullptr)
-            fail("rank ", store_->peers().ranks[peer], " has not shared its memory");
+            fail("rank ", buffers_->peers().ranks[peer], " has not shared its memory");
         return *reinterpret_cast<header*>(base);
     }
-    [[nodiscard]] header& own() const { return *reinterpret_cast<header*>(segment_->of(store_->plan().rank)); }
-    [[nodiscard]] std::size_t last_mark() const noexcept { return store_->buckets().size(); }
+    [[nodiscard]] header& own() const { return *reinterpret_cast<header*>(segment_->of(buffers_->plan().rank)); }
+    [[nodiscard]] std::size_t last_mark() const noexcept { return buffers_->buckets().size(); }
 
     [[nodiscard]] bool has(std::uint32_t peer, std::uint64_t header::*counter) const
     {
@@ -161,7 +161,7 @@ private:
         const auto done = [&] { return has(peer, counter); };
         try {
             if (!done())
-                segment_->wait(store_->peers().ranks[peer], done, limit_);
+                segment_->wait(buffers_->peers().ranks[peer], done, limit_);
         } catch (const timeout_error& e) {
             fail_by_peer<timeout_error>(e.rank(), e.peer(), what, " in tensors: ", e.what());
         }
@@ -169,8 +169,8 @@ private:
 
     void expose()
     {
-        auto** const to = addresses(segment_->of(store_->plan().rank));
-        const auto& gradients = store_->tensors().gradients();
+        auto** const to = addresses(segment_->of(buffers_->plan().rank));
+        const auto& gradients = buffers_->tensors().gradients();
         for (std::size_t p = 0; p < gradients.size(); ++p)
             to[p] = gradients[p].data;
         say(&header::exposed);
@@ -179,23 +179,23 @@ private:
     template <class TypeOf> void sum(TypeOf wire_of)
     {
         // The sources' tensors stay where they are until the sums are on the stream.
-        const entered_gates sources(store_->plan().rank, store_->peers().ranks, sources_,
+        const entered_gates sources(buffers_->plan().rank, buffers_->peers().ranks, sources_,
             [this](std::uint32_t peer) -> lifetime_gate& { return head_of(peer).gate; });
         try {
             find_tensors();
-            for (std::size_t b = 0; b < store_->buckets().size(); ++b) {
+            for (std::size_t b = 0; b < buffers_->buckets().size(); ++b) {
                 const auto& bucket = sums_->of(b);
                 if (bucket.tiles.count == 0)
                     continue;
-                segment_->wait_on(store_->plan().rank, b);
+                segment_->wait_on(buffers_->plan().rank, b);
                 for (const auto i : bucket.sources)
-                    segment_->wait_on(store_->peers().ranks[i], b);
+                    segment_->wait_on(buffers_->peers().ranks[i], b);
                 auto job = job_;
                 job.tiles += bucket.tiles.first;
                 job.count = static_cast<std::uint32_t>(bucket.tiles.count);
                 for (const auto* place : std::span(places_).subspan(bucket.first_tensor, bucket.tensors))
                     job.alignment = tiles::common_alignment(job.alignment, place);
-                const auto type = store_->buckets()[b].type;
+                const auto type = buffers_->buckets()[b].type;
                 comm_->executor().run(tile_phase::reduce_in_tensors, job, type, wire_of(type));
             }
             segment_->record(last_mark());
@@ -221,7 +221,7 @@ private:
         bool moved = false;
         for (std::size_t i = 0; i < places_.size(); ++i) {
             const auto& t = sums_->tensors()[i];
-            void* const at = t.peer == peer_table::self ? store_->tensors().gradients()[t.parameter].data
+            void* const at = t.peer == peer_table::self ? buffers_->tensors().gradients()[t.parameter].data
                                                         : addresses(base_of(t.peer))[t.parameter];
             moved = moved || places_[i] != at;
             places_[i] = at;
@@ -235,12 +235,12 @@ private:
     {
         for (const auto i : owners_)
             if (has(i, &header::summed) && followed_ < step_)
-                segment_->wait_on(store_->peers().ranks[i], last_mark());
+                segment_->wait_on(buffers_->peers().ranks[i], last_mark());
         followed_ = step_;
     }
 
     C* comm_;
-    const bucket_buffers* store_;
+    const bucket_buffers* buffers_;
     traffic* sent_;
     std::chrono::milliseconds limit_;
     device_arrays<C> arrays_;

@@ -30,17 +30,17 @@ public:
         std::vector<std::uint32_t> sources; ///< peers
     };
 
-    /// @param store of the buckets, some classes of which go through memory
+    /// @param buffers of the buckets, some classes of which go through memory
     /// @param layouts by peer, of the elements that this worker owns
-    tensor_sum_tiles(const bucket_buffers& store, std::span<const peer_layout> layouts)
-        : store_(&store)
+    tensor_sum_tiles(const bucket_buffers& buffers, std::span<const peer_layout> layouts)
+        : buffers_(&buffers)
     {
         for (const auto& layout : layouts) {
             auto& c = cursors_.emplace_back();
             c.layout = &layout;
             c.base = layout.rows.empty() ? 0 : shapes_.append(layout.shapes);
         }
-        for (std::size_t b = 0; b < store.buckets().size(); ++b)
+        for (std::size_t b = 0; b < buffers.buckets().size(); ++b)
             add_bucket(b);
         for (std::size_t i = 0; i < cursors_.size(); ++i)
             if (cursors_[i].at != cursors_[i].layout->rows.size())
@@ -78,8 +78,8 @@ private:
 
     void add_bucket(std::size_t b)
     {
-        const auto& plan = store_->plan();
-        const auto& bucket = store_->buckets()[b];
+        const auto& plan = buffers_->plan();
+        const auto& bucket = buffers_->buckets()[b];
         auto& out = buckets_.emplace_back();
         out.tiles.first = tiles_.size();
         out.first_tensor = tensors_.size();
@@ -89,7 +89,7 @@ private:
         for (const auto p : bucket.parameters) {
             of_parameter_ = tensors_.size();
             for (const auto& piece : plan.of(p))
-                if (store_->routes()[piece.sharing_class] == route_kind::memory && plan.owner_of(piece) == plan.rank)
+                if (buffers_->routes()[piece.sharing_class] == route_kind::memory && plan.owner_of(piece) == plan.rank)
                     shapes_.split(plan, piece, [&](const shaped_rows& rows) { add_rows(b, p, piece, rows); });
         }
         out.tiles.count = tiles_.size() - out.tiles.first;
@@ -98,8 +98,8 @@ private:
 
     void add_rows(std::size_t b, std::size_t parameter, const overlap_piece& piece, const shaped_rows& rows)
     {
-        const auto& c = store_->plan().class_of(piece);
-        const auto& trainers = store_->peers().classes[piece.sharing_class].trainers;
+        const auto& c = buffers_->plan().class_of(piece);
+        const auto& trainers = buffers_->peers().classes[piece.sharing_class].trainers;
         for (std::uint64_t done = 0; done < rows.count;) {
             std::uint64_t count = std::min(rows.count - done, shape_list::most);
             for (const auto peer : trainers)
@@ -121,7 +121,7 @@ private:
                 side.shape = part.shape;
                 side.place = place_of_tensor(trainers[t], parameter);
                 side.rank = static_cast<std::uint32_t>(c.trainers[t]);
-                side.written = own || !store_->values_to_trainers();
+                side.written = own || !buffers_->values_to_trainers();
                 sides_.push_back(side);
             }
             groups_.push_back(group);
@@ -150,8 +150,8 @@ private:
 
     void cut(std::size_t b, std::uint64_t count, std::uint64_t alignment)
     {
-        const auto type = store_->buckets()[b].type;
-        const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), store_->wire_size_of(b)));
+        const auto type = buffers_->buckets()[b].type;
+        const auto widest = static_cast<std::uint32_t>(16 / std::max(size_of(type), buffers_->wire_size_of(b)));
         const auto width = width_of(widest, alignment);
         for (std::uint64_t done = 0; done < count; done += tiles::tile_elements) {
             const auto here = std::min<std::uint64_t>(tiles::tile_elements, count - done), whole = here - here % width;
@@ -173,11 +173,11 @@ private:
 
     [[noreturn]] void fail_to_match(std::size_t peer) const
     {
-        fail("rank ", store_->plan().rank, " and rank ", store_->peers().ranks[peer],
+        fail("rank ", buffers_->plan().rank, " and rank ", buffers_->peers().ranks[peer],
             " have plans of different sizes for the gradients that they share; expected both from the same model and residents");
     }
 
-    const bucket_buffers* store_;
+    const bucket_buffers* buffers_;
     std::vector<cursor> cursors_; ///< by peer
     shape_list shapes_; ///< this worker's, and all peers'
     std::vector<bucket_sums> buckets_;

@@ -43,17 +43,18 @@ public:
     };
 
     /// @throws sdp::error if a bucket has more tensors than one launch takes
-    explicit tile_program(const bucket_buffers& store)
-        : store_(&store)
-        , plan_(&store.plan())
-        , cutter_(store.plan())
+    explicit tile_program(const bucket_buffers& buffers)
+        : buffers_(&buffers)
+        , plan_(&buffers.plan())
+        , walker_(buffers.places())
+        , cutter_(buffers.plan())
     {
         std::size_t shard = 0;
         for (const auto& piece : plan_->pieces) {
             shard_at_.push_back(shard);
             shard += plan_->owner_of(piece) == plan_->rank ? static_cast<std::size_t>(plan_->size_of(piece)) : 0;
         }
-        for (std::size_t b = 0; b < store.buckets().size(); ++b) {
+        for (std::size_t b = 0; b < buffers.buckets().size(); ++b) {
             buckets_.emplace_back();
             add_gradients(b);
             add_values(b);
@@ -75,10 +76,6 @@ public:
     [[nodiscard]] std::size_t square_results() const noexcept { return square_results_; }
 
 private:
-    /// Elements of each section of a peer's that have been given a place.
-    struct cursor {
-        std::size_t to_owner = 0, from_trainer = 0, swap_out = 0, swap_in = 0, values_out = 0, values_in = 0;
-    };
     /// Where an owned piece lies in the flat shard.
     [[nodiscard]] std::size_t shard_of(const overlap_piece& piece) const noexcept
     {
@@ -97,46 +94,36 @@ private:
 
     void add_gradients(std::size_t b)
     {
-        const auto& bucket = store_->buckets()[b];
-        const std::size_t wire = store_->wire_size_of(b), element = size_of(bucket.type);
-        std::vector<cursor> cursors(bucket.peers.size());
+        const auto& bucket = buffers_->buckets()[b];
+        const std::size_t wire = buffers_->wire_size_of(b), element = size_of(bucket.type);
         std::vector<tile_cutter::job> pack, native_sums, reduce, alone, unpack, owned;
-        std::size_t native = bucket.native_at / element;
+        walker_.begin_gradients(bucket, wire);
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto route = store_->routes()[piece.sharing_class];
+                const auto route = buffers_->routes()[piece.sharing_class];
                 if (route == route_kind::none)
                     continue;
                 const auto tensor = number_of(buckets_.back().gradients, p);
-                const auto& c = plan_->class_of(piece);
-                const auto& trainers = store_->peers().classes[piece.sharing_class].trainers;
-                const auto owner = trainers[piece.owner];
-                const auto size = static_cast<std::size_t>(plan_->size_of(piece));
-                if (owner == peer_table::self)
+                const bool mine = walker_.owner_of(piece) == peer_table::self;
+                const auto own = walker_.own(p, piece);
+                if (mine)
                     owned.push_back({&piece, shard_of(piece), 1, 0, tensor}); // one at a time, so that no tile is cut in two
                 if (route == route_kind::native) {
-                    native_sums.push_back({&piece, std::exchange(native, native + size), 0, piece.sharing_class, tensor});
+                    native_sums.push_back({&piece, own.offset, 0, piece.sharing_class, tensor});
                     continue;
                 }
                 if (route == route_kind::memory)
                     continue; // summed in the tensors themselves
-                std::uint64_t out = 0;
-                if (route == route_kind::swap) {
-                    const auto peer = trainers[c.position == 0 ? 1 : 0];
-                    out = bucket.peers[peer].send_at / wire + bucket.peers[peer].to_owner
-                        + std::exchange(cursors[peer].swap_out, cursors[peer].swap_out + size);
-                    pack.push_back({&piece, out, 0, 0, tensor});
-                } else if (owner != peer_table::self) {
-                    out = bucket.peers[owner].send_at / wire
-                        + std::exchange(cursors[owner].to_owner, cursors[owner].to_owner + size);
-                    pack.push_back({&piece, out, 0, 0, tensor});
-                    if (!store_->values_to_trainers())
-                        unpack.push_back({&piece, out, 0, 0, tensor});
+                if (route == route_kind::swap || !mine)
+                    pack.push_back({&piece, own.offset, 0, 0, tensor});
+                if (route != route_kind::swap && !mine) {
+                    if (!buffers_->values_to_trainers())
+                        unpack.push_back({&piece, own.offset, 0, 0, tensor});
                     continue;
                 }
-                const bool is_mean = route == route_kind::local && store_->options().normalizer == normalizer::holders;
+                const bool is_mean = route == route_kind::local && buffers_->options().normalizer == normalizer::holders;
                 (is_mean ? alone : reduce)
-                    .push_back({&piece, 0, add_group(b, piece, cursors), static_cast<std::uint32_t>(groups_.size() - 1), tensor});
+                    .push_back({&piece, 0, add_group(b, piece), static_cast<std::uint32_t>(groups_.size() - 1), tensor});
             }
         auto& out = buckets_.back();
         out.pack = cutter_.cut(pack, bucket.type, wire);
@@ -154,27 +141,21 @@ private:
     }
 
     /// The sides of a piece that is summed here; returns their places, or-ed.
-    [[nodiscard]] std::uint64_t add_group(std::size_t b, const overlap_piece& piece, std::vector<cursor>& cursors)
+    [[nodiscard]] std::uint64_t add_group(std::size_t b, const overlap_piece& piece)
     {
-        const auto& bucket = store_->buckets()[b];
-        const std::size_t wire = store_->wire_size_of(b);
+        const std::size_t wire = buffers_->wire_size_of(b);
         const auto& c = plan_->class_of(piece);
-        const auto route = store_->routes()[piece.sharing_class];
-        const auto size = static_cast<std::size_t>(plan_->size_of(piece));
+        const auto route = buffers_->routes()[piece.sharing_class];
         groups_.push_back(
             {static_cast<std::uint32_t>(sides_.size()), static_cast<std::uint32_t>(c.trainers.size()), piece.sharing_class});
         std::uint64_t places = 0;
         for (std::size_t t = 0; t < c.trainers.size(); ++t) {
-            const auto peer = store_->peers().classes[piece.sharing_class].trainers[t];
+            const auto peer = buffers_->peers().classes[piece.sharing_class].trainers[t];
             tiles::sum_side side;
             side.rank = static_cast<std::uint32_t>(c.trainers[t]);
-            side.written = peer == peer_table::self || (route == route_kind::two_sided && !store_->values_to_trainers());
+            side.written = peer == peer_table::self || (route == route_kind::two_sided && !buffers_->values_to_trainers());
             if (peer != peer_table::self) {
-                const auto& share = bucket.peers[peer];
-                auto& done = cursors[peer];
-                const std::size_t at = share.receive_at / wire
-                    + (route == route_kind::swap ? share.from_trainer + std::exchange(done.swap_in, done.swap_in + size)
-                                                 : std::exchange(done.from_trainer, done.from_trainer + size));
+                const std::size_t at = walker_.received(piece, peer);
                 places |= at;
                 side.at = at * wire;
             }
@@ -185,43 +166,32 @@ private:
 
     void add_values(std::size_t b)
     {
-        const auto& bucket = store_->buckets()[b];
+        const auto& bucket = buffers_->buckets()[b];
         const std::size_t element = size_of(bucket.type);
-        std::vector<cursor> cursors(bucket.peers.size());
         std::vector<tile_cutter::job> pack, unpack, owned;
+        walker_.begin_values(bucket);
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan_->of(p)) {
-                const auto& m = store_->peers().classes[piece.sharing_class];
-                const auto owner = m.trainers[piece.owner];
-                const auto size = static_cast<std::size_t>(plan_->size_of(piece));
-                if (owner == peer_table::self && plan_->class_of(piece).position >= 0)
-                    owned.push_back(
-                        {&piece, shard_of(piece), 1, 0, number_of(buckets_.back().values, {p, std::size_t {piece.slab}})});
                 const auto number = [&] { return number_of(buckets_.back().values, {p, std::size_t {piece.slab}}); };
-                if (owner == peer_table::self) {
-                    const auto send = [&](std::uint32_t peer) {
-                        if (peer == peer_table::self)
-                            return;
-                        auto& done = cursors[peer].values_out;
-                        pack.push_back({&piece, bucket.peers[peer].values_out_at / element + std::exchange(done, done + size), 0,
-                            0, number()});
-                    };
-                    std::ranges::for_each(m.readers, send);
-                    if (store_->values_to_trainers())
-                        std::ranges::for_each(m.trainers, send);
-                } else if (plan_->class_of(piece).position < 0 || store_->values_to_trainers()) {
-                    auto& done = cursors[owner].values_in;
-                    unpack.push_back(
-                        {&piece, bucket.peers[owner].values_in_at / element + std::exchange(done, done + size), 0, 0, number()});
-                }
+                if (plan_->owner_of(piece) == plan_->rank)
+                    owned.push_back({&piece, shard_of(piece), 1, 0, number()});
+                walker_.values(
+                    piece,
+                    [&](std::uint32_t, std::size_t at) {
+                        pack.push_back({&piece, at, 0, 0, number()});
+                    },
+                    [&](std::uint32_t, std::size_t at) {
+                        unpack.push_back({&piece, at, 0, 0, number()});
+                    });
             }
         buckets_.back().pack_values = cutter_.cut(pack, bucket.type, element);
         buckets_.back().unpack_values = cutter_.cut(unpack, bucket.type, element);
         buckets_.back().owned_values = cutter_.cut(owned, bucket.type, element);
     }
 
-    const bucket_buffers* store_;
+    const bucket_buffers* buffers_;
     const overlap_plan* plan_;
+    piece_places walker_;
     tile_cutter cutter_;
     std::vector<bucket_tiles> buckets_;
     std::vector<tiles::sum_group> groups_;

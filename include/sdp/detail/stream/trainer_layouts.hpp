@@ -26,15 +26,15 @@ struct peer_layout {
 };
 
 /// By peer: this worker's elements that the peer owns.
-[[nodiscard]] inline std::vector<peer_layout> layouts_for_owners(const bucket_buffers& store)
+[[nodiscard]] inline std::vector<peer_layout> layouts_for_owners(const bucket_buffers& buffers)
 {
-    const auto& plan = store.plan();
-    std::vector<peer_layout> out(store.peers().ranks.size());
-    for (const auto& bucket : store.buckets())
+    const auto& plan = buffers.plan();
+    std::vector<peer_layout> out(buffers.peers().ranks.size());
+    for (const auto& bucket : buffers.buckets())
         for (const auto p : bucket.parameters)
             for (const auto& piece : plan.of(p)) {
-                const auto owner = store.peers().classes[piece.sharing_class].trainers[piece.owner];
-                if (store.routes()[piece.sharing_class] != route_kind::memory || owner == peer_table::self)
+                const auto owner = buffers.peers().classes[piece.sharing_class].trainers[piece.owner];
+                if (buffers.routes()[piece.sharing_class] != route_kind::memory || owner == peer_table::self)
                     continue;
                 auto& layout = out[owner];
                 layout.shapes.split(plan, piece, [&](const shaped_rows& rows) { layout.rows.push_back(rows); });
@@ -44,7 +44,7 @@ struct peer_layout {
 
 /// By peer: the peer's elements that this worker owns. Collective among those who meet in memory.
 template <communicator C>
-[[nodiscard]] std::vector<peer_layout> exchange_layouts(C& comm, const bucket_buffers& store, std::chrono::milliseconds limit)
+[[nodiscard]] std::vector<peer_layout> exchange_layouts(C& comm, const bucket_buffers& buffers, std::chrono::milliseconds limit)
 {
     struct sizes {
         std::size_t rows, shapes, runs;
@@ -53,12 +53,12 @@ template <communicator C>
             return rows * sizeof(shaped_rows) + shapes * sizeof(tiles::row_shape) + runs * sizeof(tiles::listed_run);
         }
     };
-    const auto& ranks = store.peers().ranks;
-    const auto mine = layouts_for_owners(store);
+    const auto& ranks = buffers.peers().ranks;
+    const auto mine = layouts_for_owners(buffers);
     std::vector<sizes> sent(ranks.size()), received(ranks.size());
     std::vector<std::vector<std::byte>> to(ranks.size()), from(ranks.size());
     std::vector<bool> is_source(ranks.size(), false);
-    for (const auto& bucket : store.buckets())
+    for (const auto& bucket : buffers.buckets())
         for (std::size_t i = 0; i < ranks.size(); ++i)
             is_source[i] = is_source[i] || bucket.peers[i].read > 0;
     const auto copy_out = [](std::vector<std::byte>& bytes, const auto& list) {

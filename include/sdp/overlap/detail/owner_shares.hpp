@@ -37,4 +37,28 @@ struct owner_shares {
     }
 };
 
+/// The shares of one parameter, and the positions of the trainers that own them. The longer shares rotate from parameter to
+/// parameter, so over the whole model every trainer owns its 1/k to within one grain.
+struct dealt_shares {
+    owner_shares of {};
+    std::uint64_t first_owner = 0; ///< position of the trainer that owns share 0
+
+    dealt_shares() = default;
+    /// @param dealt number of grains of the class in earlier parameters; the constructor adds those of this one
+    dealt_shares(std::uint64_t elements, std::uint64_t trainers, std::uint64_t& dealt) noexcept
+        : of {elements, trainers}
+        , first_owner(dealt % trainers)
+    {
+        dealt += of.grains();
+    }
+
+    /// Returns the position of the trainer that owns a share.
+    [[nodiscard]] std::uint64_t owner_of(std::uint64_t share) const noexcept { return (share + first_owner) % of.trainers; }
+    /// Returns the number of elements that the trainer at a position owns.
+    [[nodiscard]] std::uint64_t owned_by(std::uint64_t position) const noexcept
+    {
+        return of.size((position + of.trainers - first_owner) % of.trainers);
+    }
+};
+
 } // namespace sdp::detail

@@ -50,9 +50,9 @@ public:
 private:
     /// Progress of dealing the elements of one sharing class in one parameter.
     struct deal {
-        owner_shares of {};
+        dealt_shares shares;
+        std::uint64_t total = 0; ///< elements
         std::uint64_t done = 0;
-        std::uint64_t first_owner = 0;
         bool counted = false; ///< its elements are included in the count of the class
     };
 
@@ -82,20 +82,16 @@ private:
         for (const auto& s : strips)
             deals_[class_number(s.residents)] = {};
         for (const auto& s : strips)
-            deals_[numbers_[s.residents]].of.total += s.elements();
+            deals_[numbers_[s.residents]].total += s.elements();
         for (const auto& s : strips) {
-            // Shares differ by at most one grain. The longer shares rotate over the trainers, so over the whole model every
-            // trainer owns its 1/k to within one grain, which is one element up to 256 trainers.
             const auto number = numbers_[s.residents];
             auto& d = deals_[number];
             if (d.counted)
                 continue;
             auto& c = plan_.classes[number];
             d.counted = true;
-            d.of.trainers = c.trainers.size();
-            d.first_owner = grains_[number] % d.of.trainers;
-            grains_[number] += d.of.grains();
-            c.elements += d.of.total;
+            d.shares = {d.total, c.trainers.size(), grains_[number]};
+            c.elements += d.total;
         }
         maps_.clear();
         for (const auto& s : slabs) {
@@ -229,14 +225,13 @@ private:
         piece.slab = at.slab & 0xFF;
         piece.sharing_class = numbers_[s.residents];
         auto& d = deals_[piece.sharing_class];
-        const std::uint64_t k = plan_.classes[piece.sharing_class].trainers.size();
         if (!at.first_element)
             at.first_element = d.done;
         const std::uint64_t begin = *at.first_element, end = begin + row_end * at.row_elements;
         while (d.done < end) {
-            const auto [number, share_end] = d.of.at(d.done);
+            const auto [number, share_end] = d.shares.of.at(d.done);
             const std::uint64_t to = std::min(end, share_end);
-            piece.owner = (number + d.first_owner) % k & 0xFFFF;
+            piece.owner = d.shares.owner_of(number) & 0xFFFF;
             while (d.done < to) {
                 const std::uint64_t row = (d.done - begin) / at.row_elements, from = (d.done - begin) % at.row_elements;
                 const std::uint64_t left = to - d.done;

@@ -140,10 +140,10 @@ TEST_CASE("where a peer's rows end elsewhere than the owner's, sums are cut ther
             reaching_stream_communicator comm(inner);
             auto plan = sdp::make_overlap_plan(m, residents, mine);
             auto routes = sdp::detail::choose_routes(plan, comm, options);
-            const sdp::detail::bucket_buffers store(std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes),
+            const sdp::detail::bucket_buffers buffers(std::move(plan), sdp::detail::make_buckets(m, options.bucket_bytes),
                 std::move(routes), tensors, options, {.in_tensors = true, .pack_own = false});
-            auto layouts = sdp::detail::exchange_layouts(comm, store, 1min);
-            const sdp::detail::tensor_sum_tiles whole(store, layouts);
+            auto layouts = sdp::detail::exchange_layouts(comm, buffers, 1min);
+            const sdp::detail::tensor_sum_tiles whole(buffers, layouts);
             unit::random random(static_cast<std::uint64_t>(inner.rank()));
             for (auto& layout : layouts) {
                 std::vector<sdp::detail::shaped_rows> parts;
@@ -155,13 +155,13 @@ TEST_CASE("where a peer's rows end elsewhere than the owner's, sums are cut ther
                     }
                 layout.rows = std::move(parts);
             }
-            const sdp::detail::tensor_sum_tiles cut(store, layouts);
+            const sdp::detail::tensor_sum_tiles cut(buffers, layouts);
             CHECK(cut.groups().size() > whole.groups().size());
             CHECK(places_of(cut) == places_of(whole));
             std::uint64_t owned = 0;
-            for (const auto& piece : store.plan().pieces)
-                if (store.plan().owner_of(piece) == inner.rank())
-                    owned += store.plan().size_of(piece) * store.plan().class_of(piece).trainers.size();
+            for (const auto& piece : buffers.plan().pieces)
+                if (buffers.plan().owner_of(piece) == inner.rank())
+                    owned += buffers.plan().size_of(piece) * buffers.plan().class_of(piece).trainers.size();
             CHECK(places_of(whole).size() == owned);
         });
 }

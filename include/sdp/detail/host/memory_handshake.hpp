@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The memory route: owners sum where the trainers' gradients lie, and leave the mean there.
+/// @brief Handshake of the memory route: each worker publishes the buckets it exposed and reduced, and waits for its peers'.
 ///
 /// Where addresses mean the same to all, or gradients lie in the segment, owners work in the tensors themselves, with their
-/// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack. This is who
-/// waits for whom; what lies where is `segment_layout`'s.
+/// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack.
+/// `segment_layout` knows every place.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/detail/host/segment_layout.hpp>
@@ -18,11 +18,11 @@
 
 namespace sdp::detail {
 
-/// One worker's part in it. Exists while there is peer memory to share.
-template <peer_memory C> class memory_exchange {
+/// One worker's side of the handshake. Exists if some class uses the memory route.
+template <peer_memory C> class memory_handshake {
 public:
-    /// Collective among those who reach each other.
-    memory_exchange(C& comm, const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets,
+    /// Collective among the workers that reach each other's memory.
+    memory_handshake(C& comm, const overlap_plan& plan, const peer_table& peers, std::span<const bucket> buckets,
         std::span<const route_kind> routes, const segment_options& options)
         : peers_(&peers)
         , rank_(plan.rank)
@@ -41,9 +41,9 @@ public:
             }
         }
     }
-    memory_exchange(const memory_exchange&) = delete;
-    memory_exchange& operator=(const memory_exchange&) = delete;
-    ~memory_exchange() { retract(); }
+    memory_handshake(const memory_handshake&) = delete;
+    memory_handshake& operator=(const memory_handshake&) = delete;
+    ~memory_handshake() { retract(); }
 
     [[nodiscard]] segment_layout& layout() noexcept { return layout_; }
     [[nodiscard]] const segment_layout& layout() const noexcept { return layout_; }
@@ -51,7 +51,7 @@ public:
 
     void begin_step() noexcept { ++step_; }
 
-    /// From here on the gradients of the bucket belong to their owners.
+    /// Hands the gradients of the bucket to their owners.
     void expose(std::size_t b)
     {
         layout_.set_exposed(b, step_);
@@ -84,26 +84,27 @@ public:
                 i, [&, i] { return has_reduced(i, b); }, limit);
     }
 
-    /// Wakes whoever waits for what was exposed and reduced since the last time. Not each time: where workers outnumber cores,
-    /// everyone who is woken takes a core from those who work.
+    /// Wakes the peers that wait for buckets exposed or reduced since the last call. Callers announce rarely: if workers
+    /// outnumber cores, every woken worker takes a core from one that computes.
     void announce()
     {
         if (std::exchange(unannounced_, false))
             segment_.notify();
     }
 
-    /// For a worker that cannot go on: owners that have not begun with what it exposed never will, and those that have are waited
-    /// for. Where peers see only the segment, that stays behind, and there is nothing to do.
+    /// Withdraws the exposed buckets of a worker that stops: owners that have not begun to sum them never will, and the call
+    /// waits for those that have. If peers reach only the segment, the segment outlives the worker and the call does nothing.
     void retract() noexcept
     {
         if constexpr (C::one_address_space)
             layout_.gate().close();
     }
 
-    /// Keeps a bucket's sources in place while they are worked on. @throws sdp::aborted_error if one is gone
+    /// Keeps the gradients of a bucket's sources alive during a sum.
+    /// @throws sdp::aborted_error if a source has withdrawn them
     [[nodiscard]] auto hold(std::size_t b)
     {
-        // Where peers see only the segment, that stays behind.
+        // A segment outlives its worker.
         const auto sources
             = C::one_address_space ? std::span<const std::uint32_t>(sources_[b]) : std::span<const std::uint32_t>();
         return entered_gates(
@@ -127,7 +128,8 @@ private:
 
     const peer_table* peers_;
     int rank_;
-    std::vector<std::vector<std::uint32_t>> sources_, owners_; ///< by bucket: peers whose elements I own, who own some of mine
+    std::vector<std::vector<std::uint32_t>> sources_,
+        owners_; ///< by bucket: peers whose elements this worker owns; peers that own its
     segment_layout layout_;
     decltype(std::declval<C&>().share(std::size_t {})) segment_;
     std::uint64_t step_ = 0;
