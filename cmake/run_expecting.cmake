@@ -2,6 +2,8 @@
 #
 # cmake -DEXPECT_ERROR=<regex> -P run_expecting.cmake -- <command...>
 #
+# With -DWITHIN_LINES=<n> the words have to be in the first n lines.
+#
 # Runs the command. With an empty EXPECT_ERROR it has to succeed; otherwise it has to fail *and* say so in words that
 # match: a test that accepts any failure would go on passing when the command fails for another reason.
 
@@ -32,6 +34,12 @@ endif()
 
 if(status EQUAL 0)
   message(FATAL_ERROR "the command succeeded; it was expected to fail with: ${EXPECT_ERROR}")
+endif()
+if(WITHIN_LINES)
+  string(REPLACE ";" "," output "${output}")
+  string(REPLACE "\n" ";" lines "${output}")
+  list(SUBLIST lines 0 ${WITHIN_LINES} lines)
+  list(JOIN lines "\n" output)
 endif()
 # CMake wraps the lines of its messages, so a sentence may have a line break wherever it has a space.
 string(REGEX REPLACE "[ \n]+" " " output "${output}")

@@ -39,14 +39,15 @@ sdp::model describe(int layers, int width, int heads, int hidden)
         const std::string layer = "layer." + std::to_string(i);
         const auto attention = m.add_block(layer + ".attention");
         const auto head = m.add_group(layer + ".heads", heads); // a head is width / heads rows or columns
-        for (const auto* name : {".query", ".key", ".value"})
-            m.add_parameter(layer + name, {width, width}, {.within = attention, .axes = {{0, head}}});
-        m.add_parameter(layer + ".output", {width, width}, {.within = attention, .axes = {{1, head}}});
+        const sdp::index_t dimension = width / heads;
+        m.add_parameter(layer + ".query_key_value", {3 * width, width}, // three matrices in one, each with the rows of all heads
+            {.within = attention, .axes = {rows(head, {dimension, dimension, dimension})}});
+        m.add_parameter(layer + ".output", {width, width}, {.within = attention, .axes = {columns(head)}});
         const auto feed_forward = m.add_block(layer + ".feed_forward");
         const auto neuron = m.add_group(layer + ".hidden", hidden);
-        m.add_parameter(layer + ".gate", {hidden, width}, {.within = feed_forward, .axes = {{0, neuron}}});
-        m.add_parameter(layer + ".up", {hidden, width}, {.within = feed_forward, .axes = {{0, neuron}}});
-        m.add_parameter(layer + ".down", {width, hidden}, {.within = feed_forward, .axes = {{1, neuron}}});
+        m.add_parameter(layer + ".gate", {hidden, width}, {.within = feed_forward, .axes = {rows(neuron)}});
+        m.add_parameter(layer + ".up", {hidden, width}, {.within = feed_forward, .axes = {rows(neuron)}});
+        m.add_parameter(layer + ".down", {width, hidden}, {.within = feed_forward, .axes = {columns(neuron)}});
     }
     return m;
 }
@@ -56,7 +57,7 @@ sdp::model describe(int layers, int width, int heads, int hidden)
 auto connect(const sdp::model& m, sdp::thread_communicator comm)
 {
     return sdp::data_parallel(m, sdp::block_partition {.coverage = 0.5}, sdp::backward_masking {}, comm,
-        {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split});
+        {.local = {.timeout = std::chrono::seconds(60), .layout = sdp::value_layout::split}});
 }
 // [construct]
 
@@ -290,7 +291,7 @@ void second_run(sdp::thread_communicator comm, const sdp::model& m, const checkp
 void third_run(sdp::thread_communicator comm, const sdp::model& m)
 {
     sdp::data_parallel net(m, sdp::block_partition {.coverage = 0.75}, sdp::backward_masking {}, comm,
-        {.update = sdp::update_mode::owner_update, .layout = sdp::value_layout::split});
+        {.update = sdp::update_mode::owner_update, .local = {.layout = sdp::value_layout::split}});
     weights all = make_weights(m, net.subnetwork(), 1);
     bind_all(net, all);
     owned_state mine(net);

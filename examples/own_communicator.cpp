@@ -72,7 +72,8 @@ public:
         std::unique_lock lock(office_->mutex);
         if (!office_->arrival.wait_for(lock, limit, [this] { return collect(); }))
             throw sdp::timeout_error("rank " + std::to_string(rank_) + " got no letter from rank "
-                + std::to_string(missing_.front().peer) + " with tag " + std::to_string(tag_));
+                    + std::to_string(missing_.front().peer) + " with tag " + std::to_string(tag_),
+                rank_, missing_.front().peer);
     }
 
 private:
@@ -80,13 +81,14 @@ private:
     bool collect()
     {
         if (office_->failing_rank >= 0)
-            throw sdp::aborted_error("rank " + std::to_string(office_->failing_rank) + " has failed");
+            throw sdp::aborted_error(
+                "rank " + std::to_string(office_->failing_rank) + " has failed", rank_, office_->failing_rank);
         std::erase_if(missing_, [this](const sdp::incoming& room) {
             auto& box = office_->boxes[{room.peer, rank_, tag_}];
             if (box.empty())
                 return false;
             if (box.front().size() != room.bytes)
-                throw sdp::error("rank " + std::to_string(rank_) + " has room for " + std::to_string(room.bytes)
+                throw sdp::input_error("rank " + std::to_string(rank_) + " has room for " + std::to_string(room.bytes)
                     + " bytes, but rank " + std::to_string(room.peer) + " sent " + std::to_string(box.front().size()));
             std::memcpy(room.data, box.front().data(), room.bytes);
             box.pop_front();

@@ -65,7 +65,7 @@ void work(sdp::thread_communicator comm)
     const auto m = residual_network();
     // Each block goes to 4 of the 8 workers, and each of its neurons to 2 of those 4. A residency holds the regime's answers.
     const sdp::nested_partition partition {{.coverage = 0.5}, {.coverage = 0.5, .granularity = 2}};
-    sdp::data_parallel net(m, partition, mixed_masking {}, comm, {.layout = sdp::value_layout::split});
+    sdp::data_parallel net(m, partition, mixed_masking {}, comm, {.local = {.layout = sdp::value_layout::split}});
 
     std::vector<weight> weights;
     for (std::size_t p = 0; p < m.parameters().size(); ++p) {

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What the library throws, and how its sentences are put together.
+/// @brief Exceptions of the library, and the function that builds their sentences.
 ///
-/// Two kinds of failure, kept apart: bad input and a failing peer or foreign API throw one of the types below, with a
-/// sentence that names the parameter, group or rank, what was found and what was expected. A broken internal invariant
-/// asserts instead, because no caller can do anything about it.
+/// | type              | means                                                        | data               |
+/// |-------------------|--------------------------------------------------------------|--------------------|
+/// | `error`           | base of all                                                  |                    |
+/// | `input_error`     | bad input: correct the program                               | `rank()`           |
+/// | `peer_error`      | a peer failed, left or is late: end or restart the run       | `rank()`, `peer()` |
+/// | `timeout_error`   | a `peer_error`: the peer did not answer in time              |                    |
+/// | `aborted_error`   | a `peer_error`: the peer failed; the cause was thrown there  |                    |
+/// | `nonfinite_error` | a mean gradient is NaN or infinite: skip the step, say       | `rank()`           |
+///
+/// A foreign API that fails has an error of its own (`mpi_error`, `nccl_error`, `cuda_error`). Each sentence names the parameter,
+/// group or rank, what was found and what was expected. A broken internal invariant asserts instead, because no caller can do
+/// anything about it.
 ///
 /// The types have default visibility, so that one thrown in a shared object built with -fvisibility=hidden is caught outside.
 
@@ -23,28 +32,71 @@
 namespace sdp {
 #pragma GCC visibility push(default)
 
-/// Base of everything the library throws: bad input, unless it is one of the types below.
+/// Base of everything the library throws.
 class error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };
 
+/// The program gave something that does not fit: a description, an option, a tensor, a call out of turn.
+class input_error : public error {
+public:
+    explicit input_error(const std::string& what, int rank = -1)
+        : error(what)
+        , rank_(rank)
+    {
+    }
+    /// The rank whose input differs from that of rank 0, where ranks were compared; otherwise −1: the input is this worker's own.
+    [[nodiscard]] int rank() const noexcept { return rank_; }
+
+private:
+    int rank_;
+};
+
+/// A peer is the reason why this worker cannot go on: it has failed, left, or not answered.
+class peer_error : public error {
+public:
+    explicit peer_error(const std::string& what, int rank = -1, int peer = -1)
+        : error(what)
+        , rank_(rank)
+        , peer_(peer)
+    {
+    }
+    /// The worker that throws; −1 if the communicator did not say.
+    [[nodiscard]] int rank() const noexcept { return rank_; }
+    /// The worker at fault; −1 if there may be several, or the communicator did not say. The sentence names them.
+    [[nodiscard]] int peer() const noexcept { return peer_; }
+
+private:
+    int rank_;
+    int peer_;
+};
+
 /// Another worker failed, so this one cannot go on. Not the cause: the cause was thrown where it happened.
-class aborted_error : public error {
+class aborted_error : public peer_error {
 public:
-    using error::error;
+    using peer_error::peer_error;
 };
 
-/// A peer did not answer in time. The sentence names the peer and what was awaited from it.
-class timeout_error : public error {
+/// A peer did not answer in time. The sentence says what was awaited from it.
+class timeout_error : public peer_error {
 public:
-    using error::error;
+    using peer_error::peer_error;
 };
 
-/// A mean gradient is NaN or infinite. The sentence names the parameter and the rank that owns the element.
+/// A mean gradient is NaN or infinite. The sentence names the parameter.
 class nonfinite_error : public error {
 public:
-    using error::error;
+    explicit nonfinite_error(const std::string& what, int rank = -1)
+        : error(what)
+        , rank_(rank)
+    {
+    }
+    /// The worker that owns the element.
+    [[nodiscard]] int rank() const noexcept { return rank_; }
+
+private:
+    int rank_;
 };
 
 #pragma GCC visibility pop
@@ -129,9 +181,22 @@ namespace detail {
     }
 
     /// Throws `Error` with the joined pieces.
-    template <class Error = error, class... Pieces> [[noreturn]] void fail(const Pieces&... pieces)
+    template <class Error = input_error, class... Pieces> [[noreturn]] void fail(const Pieces&... pieces)
     {
         throw_joined<Error>({piece(pieces)...});
+    }
+
+    template <class Error>
+    [[noreturn, gnu::cold, gnu::noinline]] void throw_joined_by_peer(int rank, int peer, std::initializer_list<piece> pieces)
+    {
+        throw Error(joined(pieces), rank, peer);
+    }
+
+    /// Throws a `peer_error`: worker `rank` stops because of `peer`.
+    template <class Error = peer_error, class... Pieces>
+    [[noreturn]] void fail_by_peer(int rank, int peer, const Pieces&... pieces)
+    {
+        throw_joined_by_peer<Error>(rank, peer, {piece(pieces)...});
     }
 
 } // namespace detail

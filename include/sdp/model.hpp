@@ -9,12 +9,14 @@
 
 #include <sdp/tensor.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace sdp {
@@ -50,7 +52,43 @@ struct neuron_axis {
     int axis = 0;
     group_id group {};
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
+    /// Elements per neuron in each section of a fused axis, in order: several matrices on the same neurons, one behind another,
+    /// such as query, key and value in one weight. Each section has all neurons. Empty for a single section.
+    std::vector<index_t> sections {};
 };
+
+/// The rows of a matrix (axis 0 of any tensor) are that neuron group: `{.axes = {rows(hidden)}}`.
+[[nodiscard]] inline neuron_axis rows(group_id group, index_t rows_per_neuron = 0)
+{
+    return {0, group, rows_per_neuron};
+}
+
+/// The same for a fused weight, in which several matrices lie one below another; `rows_per_neuron` has a number for each. With a
+/// query for each of four heads that share a key and a value: `rows(kv_heads, {4 * dimension, dimension, dimension})`.
+[[nodiscard]] inline neuron_axis rows(group_id group, std::vector<index_t> rows_per_neuron)
+{
+    return {0, group, 0, std::move(rows_per_neuron)};
+}
+
+/// The columns of a matrix (axis 1 of any tensor) are that neuron group.
+[[nodiscard]] inline neuron_axis columns(group_id group, index_t columns_per_neuron = 0)
+{
+    return {1, group, columns_per_neuron};
+}
+
+/// The same for a fused weight, in which several matrices lie side by side.
+[[nodiscard]] inline neuron_axis columns(group_id group, std::vector<index_t> columns_per_neuron)
+{
+    return {1, group, 0, std::move(columns_per_neuron)};
+}
+
+namespace detail {
+    /// Elements per neuron in each section of an axis of a model, which are one or more.
+    [[nodiscard]] inline std::span<const index_t> sections_of(const neuron_axis& axis) noexcept
+    {
+        return axis.sections.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.sections);
+    }
+} // namespace detail
 
 /// The block and the neuron groups of a parameter, and its element type.
 struct placement {
@@ -133,6 +171,9 @@ private:
     static void check_cost(std::string_view kind, std::string_view name, double cost);
 
     void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const;
+
+    [[nodiscard]] static index_t sum_of_sections(
+        std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis);
 
     std::vector<parameter> parameters_;
     index_t size_ = 0;

@@ -5,8 +5,10 @@
 
 #include <sdp/model.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -71,7 +73,8 @@ namespace detail {
 
     enum class direction : std::uint8_t { to_local, to_full };
 
-    /// The view with the given shape, if it fits; a flat buffer fits any shape with as many elements.
+    /// The view with the given shape, if it fits; a flat buffer fits any shape with as many elements, and extents of 1 in front
+    /// or behind make no difference.
     [[nodiscard]] std::optional<tensor_view> fit(tensor_view view, const extents& shape, memory_space space = memory_space::host);
 
     [[noreturn]] void fail_to_fit(
@@ -85,14 +88,14 @@ namespace detail {
 
 /// Copies the selected elements of a full tensor into the local one.
 /// @throws sdp::error unless `full` has the full shape, `local` the slab's, and both the same element type
-template <viewable Full, viewable Local> void slice(const Full& full, const Local& local, const slab& s)
+template <class Full, class Local> void slice(const Full& full, const Local& local, const slab& s)
 {
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_local);
 }
 
 /// Copies the local tensor to the positions of its elements in the full one, and leaves the other elements unchanged.
 /// @throws sdp::error as `slice` does
-template <viewable Local, viewable Full> void unslice(const Local& local, const Full& full, const slab& s)
+template <class Local, class Full> void unslice(const Local& local, const Full& full, const slab& s)
 {
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_full);
 }

@@ -33,6 +33,21 @@ public:
         return std::span(slabs_).subspan(first_[index_of(id)], first_[index_of(id) + 1] - first_[index_of(id)]);
     }
 
+    /// The place of a local tensor among the `slabs` of its parameter. A copy of one will do.
+    /// @throws sdp::error unless it is one of this worker's
+    [[nodiscard]] std::size_t number_of(const slab& s) const
+    {
+        if (index_of(s.parameter) + 1 >= first_.size())
+            detail::fail("a local tensor of parameter number ", index_of(s.parameter), " was named, but the model has ",
+                first_.size() - 1, " parameters");
+        const auto mine = slabs(s.parameter);
+        for (std::size_t i = 0; i < mine.size(); ++i)
+            if (&mine[i] == &s || (mine[i].trained == s.trained && mine[i].axes == s.axes))
+                return i;
+        detail::fail("parameter '", names_[index_of(s.parameter)], "': a local tensor of shape ", s.shape,
+            " was named that rank ", rank_, " does not keep; expected one of the ", mine.size(), " in slabs(id)");
+    }
+
     /// True if this worker stores, or trains, any element.
     [[nodiscard]] bool stores(parameter_id id) const noexcept { return !slabs(id).empty(); }
     [[nodiscard]] bool trains(parameter_id id) const noexcept { return stores(id) && slabs(id).front().trained; }
@@ -56,7 +71,9 @@ public:
 private:
     [[nodiscard]] static std::vector<interval> select(std::span<const residency::run> runs, const std::vector<bool>& classes);
 
-    [[nodiscard]] static std::vector<interval> scaled(std::vector<interval> selection, index_t elements);
+    /// The elements of the selected neurons on an axis, section after section.
+    [[nodiscard]] static std::vector<interval> scaled(
+        const std::vector<interval>& selection, const neuron_axis& axis, index_t neurons);
 
     [[nodiscard]] static std::vector<interval> without(const std::vector<interval>& all, const std::vector<interval>& taken);
 

@@ -10,6 +10,7 @@
 #include <sdp/detail/exchange/bound_tensors.hpp>
 #include <sdp/detail/exchange/step_weights.hpp>
 #include <sdp/detail/step/assembly.hpp>
+#include <sdp/detail/step/distribution.hpp>
 #include <sdp/detail/step/engine.hpp>
 #include <sdp/detail/step/progress_thread.hpp>
 #include <sdp/detail/step/rank_order_sums.hpp>
@@ -18,8 +19,13 @@
 #include <sdp/traffic.hpp>
 
 #include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace sdp {
@@ -34,16 +40,16 @@ public:
     synchronizer(sdp::model m, sdp::residency r, C comm, const synchronizer_options& options)
         : model_(std::move(m))
         , residency_(std::move(r))
-        , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.layout)
+        , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.local.layout)
         , options_(options)
         , tensors_(model_, subnetwork_, engine::space, engine::contiguous_only)
         , engine_(make_overlap_plan(model_, residency_, subnetwork_),
               detail::make_buckets(model_, options.bucket_bytes, engine::most_parameters), std::move(comm), tensors_, options,
               tensors_.gradient_sizes())
-        , sums_(engine_.comm(), options.timeout)
+        , sums_(engine_.comm(), options.local.timeout)
         , readiness_(model_, subnetwork_, engine_.buckets())
     {
-        if (options_.progress_thread)
+        if (options_.local.progress_thread)
             thread_.start([this] {
                 engine_.progress();
                 return engine_.under_way();
@@ -66,14 +72,22 @@ public:
     /// Tells where the values of a parameter are: its slab `slab`, or all that is stored if there is only one. Needed for
     /// `publish_values`, owner updates and `assemble`; the tensor must stay.
     /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
-    template <viewable T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
+    template <class T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
     {
         tensors_.bind_value(id, slab, view_of(values));
     }
 
+    /// The same for one of the local tensors that `subnetwork().slabs(id)` lists:
+    /// `for (const auto& s : net.subnetwork().slabs(id)) net.bind(s, tensor_of(s));`
+    /// @throws sdp::error as above, and if it is not one of this worker's
+    template <class T> void bind(const slab& s, const T& values)
+    {
+        tensors_.bind_value(s.parameter, subnetwork_.number_of(s), view_of(values));
+    }
+
     /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
     /// @throws sdp::error as `bind`, or if this rank does not train the parameter
-    template <viewable T> void bind_gradient(parameter_id id, const T& gradient)
+    template <class T> void bind_gradient(parameter_id id, const T& gradient)
     {
         require_trained(id);
         tensors_.set_gradient(id, checked_gradient(view_of(gradient), id));
@@ -127,7 +141,7 @@ public:
     }
 
     /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
-    template <viewable T> void ready(parameter_id id, const T& gradient) { ready_in(id, view_of(gradient)); }
+    template <class T> void ready(parameter_id id, const T& gradient) { ready_in(id, view_of(gradient)); }
 
     /// Pushes what is under way; never waits. Communicators without a progress of their own move only in calls like this.
     void progress()
@@ -174,10 +188,11 @@ public:
         const auto total = sums_.all_reduce_squares(engine_.owned_square_norm(), model_.parameters().size(), bytes);
         engine_.count_control(bytes);
         if (total.rank >= 0)
-            detail::fail<nonfinite_error>("the global gradient norm is not finite: parameter '",
-                tensors_.name(parameter_id(static_cast<std::size_t>(total.nonfinite_parameter))),
-                "' has a NaN or infinite mean gradient among the elements that rank ", static_cast<int>(total.rank),
-                " owns; expected finite gradients");
+            throw nonfinite_error(detail::text("the global gradient norm is not finite: parameter '",
+                                      tensors_.name(parameter_id(static_cast<std::size_t>(total.nonfinite_parameter))),
+                                      "' has a NaN or infinite mean gradient among the elements that rank ",
+                                      static_cast<int>(total.rank), " owns; expected finite gradients"),
+                static_cast<int>(total.rank));
         return std::sqrt(total.sum);
     }
 
@@ -224,17 +239,17 @@ public:
 
     /// Copies the mean gradients of the owned elements to a flat tensor; after `finish`.
     /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
-    template <viewable T> void read_owned_gradients(const T& flat)
+    template <class T> void read_owned_gradients(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::gradients);
     }
     /// Copies the owned values to a flat tensor.
-    template <viewable T> void read_owned_values(const T& flat)
+    template <class T> void read_owned_values(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::values);
     }
     /// Copies a flat tensor back to the owned values; `publish_values` then sends them.
-    template <viewable T> void write_owned_values(const T& flat)
+    template <class T> void write_owned_values(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::to_tensors, detail::owned_kind::values);
     }
@@ -248,11 +263,98 @@ public:
         engine_.count_control(sums_.all_reduce(values));
     }
 
+    /// Collective. The sum of a number over the workers, added in rank order: the same bits on all ranks.
+    [[nodiscard]] double sum(double value)
+    {
+        reduce_scalars(std::span(&value, 1));
+        return value;
+    }
+
+    /// Collective. One value from each worker, by rank. All of the same type.
+    template <class T>
+    requires std::is_trivially_copyable_v<T> && std::default_initializable<T>
+    [[nodiscard]] std::vector<T> all_gather(const T& value)
+    {
+        const auto lock = thread_.lock();
+        detail::root_collectives<C> collectives(comm(), options_.local.timeout);
+        std::vector<T> all(static_cast<std::size_t>(world()));
+        collectives.gather(0, std::span(&value, 1), all);
+        collectives.broadcast(0, std::span(all));
+        engine_.count_control(detail::root_collective_bytes(rank(), world(), sizeof value, all.size() * sizeof value));
+        return all;
+    }
+
+    /// Collective. Returns once all workers have called it.
+    void barrier() { static_cast<void>(sum(0)); }
+
     /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
     /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
-    template <viewable T> void assemble(parameter_id id, int root, const T& full)
+    template <class T> void assemble(parameter_id id, int root, const T& full)
     {
         put_together(id, root, rank() == root ? view_of(full) : tensor_view {});
+    }
+
+    /// Collective. The same for any tensor that lies beside the trained values, such as a moment of the optimizer: each worker
+    /// that trains the parameter gives its own, of the shape `subnetwork().shape(id)`; those of others are ignored.
+    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    template <class T, class Full> void assemble(parameter_id id, const T& local, int root, const Full& full)
+    {
+        const auto lock = thread_.lock();
+        tensor_view mine, whole;
+        agree_to("assemble", id, root, [&] {
+            if (subnetwork_.trains(id))
+                mine = tensors_.checked(view_of(local), id, subnetwork_.shape(id), "local tensor");
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        std::vector<std::byte> scratch;
+        std::optional<tensor_view> readable; // copied to the host once, where it has to be
+        engine_.count_control(
+            assembly_.run(comm(), plan(), model_, residency_, id, root, whole, options_.local.timeout, [&](std::size_t) {
+                if (!readable) // what is owned is trained, and what is trained is the first local tensor
+                    readable = engine_.readable(mine, scratch);
+                return *readable;
+            }));
+    }
+
+    /// Collective. Hands out the full value of a parameter, which `root` has: fills the bound values of all who store it, and
+    /// sends nobody more than that. `full` is ignored elsewhere. For initial values and loaded files; the inverse of `assemble`.
+    /// @throws sdp::error on every rank, if `full` does not fit at the root, values are not bound or lie on a device, or ranks
+    ///         name another parameter or root
+    /// @throws sdp::timeout_error if a peer does not take part
+    template <class Full> void distribute(parameter_id id, int root, const Full& full)
+    {
+        const auto lock = thread_.lock();
+        std::vector<detail::wanted_part> parts;
+        tensor_view whole;
+        agree_to("distribute", id, root, [&] {
+            const auto slabs = subnetwork_.slabs(id);
+            for (std::size_t i = 0; i < slabs.size(); ++i)
+                parts.push_back(
+                    {&slabs[i], tensors_.checked(tensors_.value(id, i), id, slabs[i].shape, "value", memory_space::host)});
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.local.timeout));
+    }
+
+    /// Collective. The same into a tensor of the shape `subnetwork().shape(id)` in host memory. It is ignored where nothing of
+    /// the parameter is stored, and may be empty where nothing of it is trained: moments exist only where there is a gradient.
+    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    /// @throws sdp::timeout_error if a peer does not take part
+    template <class Full, class T> void distribute(parameter_id id, int root, const Full& full, const T& local)
+    {
+        const auto lock = thread_.lock();
+        std::vector<detail::wanted_part> parts;
+        tensor_view whole;
+        agree_to("distribute", id, root, [&] {
+            if (const auto view = view_of(local); subnetwork_.trains(id) || (subnetwork_.stores(id) && view.size() > 0))
+                parts.push_back({&subnetwork_.slabs(id).front(),
+                    tensors_.checked(view, id, subnetwork_.shape(id), "local tensor", memory_space::host)});
+            if (rank() == root)
+                whole = tensors_.checked(view_of(full), id, model_[id].shape, "full tensor", memory_space::host);
+        });
+        engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.local.timeout));
     }
 
     /// What was sent since the current or last step began, and since construction.
@@ -307,7 +409,7 @@ private:
             ? tensors_.checked(full, tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
             : tensor_view {};
         engine_.count_control(assembly_.run(
-            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.timeout, [&](std::size_t slab) {
+            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.local.timeout, [&](std::size_t slab) {
                 if (!known || known->first != slab) // else the host has it already
                     known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
                 return known->second;
@@ -318,6 +420,35 @@ private:
     {
         if (!subnetwork_.trains(tensors_.known(id)))
             detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
+    }
+
+    /// Collective. Calls `prepare`, which throws where this rank cannot take part; then all throw, so that nobody waits for it.
+    template <class Prepare> void agree_to(std::string_view call, parameter_id id, int root, Prepare prepare)
+    {
+        std::exception_ptr refused;
+        try {
+            static_cast<void>(tensors_.known(id));
+            if (root < 0 || root >= world())
+                detail::fail(call, " was called with root ", root, " on rank ", rank(), "; expected 0 to ", world() - 1);
+            prepare();
+        } catch (const error&) {
+            refused = std::current_exception();
+        }
+        struct wish {
+            std::uint64_t parameter;
+            std::int32_t root, refused;
+        };
+        const auto wishes = all_gather(wish {index_of(id), root, refused ? 1 : 0});
+        if (refused)
+            std::rethrow_exception(refused);
+        for (std::size_t r = 0; r < wishes.size(); ++r) {
+            if (wishes[r].refused != 0)
+                detail::fail_by_peer(rank(), static_cast<int>(r), call, " of parameter '", tensors_.name(id), "' on rank ",
+                    rank(), ": rank ", r, " cannot take part; its own error says why");
+            if (wishes[r].parameter != wishes[0].parameter || wishes[r].root != wishes[0].root)
+                detail::fail(call, ": rank ", r, " names parameter number ", wishes[r].parameter, " and root ", wishes[r].root,
+                    ", rank 0 names ", wishes[0].parameter, " and ", wishes[0].root, "; expected the same on all ranks");
+        }
     }
 
     void copy_owned(const tensor_view& flat, detail::shard_copy direction, detail::owned_kind kind)

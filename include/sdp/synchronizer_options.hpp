@@ -65,14 +65,23 @@ enum class wire_format : std::uint8_t {
     return wire == wire_format::bf16 ? "bf16" : wire == wire_format::f16 ? "f16" : "as_is";
 }
 
-/// Choices that all ranks make alike, except `buckets_in_flight`, `timeout`, `layout` and `progress_thread`.
+/// Choices that each rank makes for itself.
+struct local_options {
+    int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
+    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers; then a `timeout_error` is thrown
+    value_layout layout = value_layout::whole;
+    /// A thread of the library's own makes progress between `ready` and `finish`, for hosts that call too seldom. The
+    /// communicator is then used by several threads, one at a time: MPI has to be initialised with MPI_THREAD_SERIALIZED, and the
+    /// host does not use the same communicator meanwhile.
+    bool progress_thread = false;
+};
+
+/// Choices of a step. All ranks make them alike, which construction compares, but for those in `local`:
+/// `{.update = update_mode::owner_update, .local = {.timeout = std::chrono::seconds(60)}}`.
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
     update_mode update = update_mode::average;
     std::size_t bucket_bytes = std::size_t {1} << 20; ///< of full-size parameters per exchange; a larger parameter goes alone
-    int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
-    std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers
-    value_layout layout = value_layout::whole;
     route_choice route = route_choice::fastest;
     route_costs costs {}; ///< what `fastest` goes by
     wire_format wire = wire_format::as_is;
@@ -80,10 +89,7 @@ struct synchronizer_options {
     /// by a segment, as MPI's do, then sum there without a copy, and messages that are one stretch of a gradient leave from
     /// there.
     bool shared_gradients = false;
-    /// A thread of the library's own makes progress between `ready` and `finish`, for hosts that call too seldom. The
-    /// communicator is then used by several threads, one at a time: MPI has to be initialised with MPI_THREAD_SERIALIZED, and the
-    /// host does not use the same communicator meanwhile.
-    bool progress_thread = false;
+    local_options local {};
 };
 
 namespace detail {
@@ -92,14 +98,14 @@ namespace detail {
     {
         if (options.bucket_bytes < 1)
             fail("bucket_bytes is 0; expected at least 1");
-        if (options.buckets_in_flight < 1)
-            fail("buckets_in_flight is ", options.buckets_in_flight, "; expected at least 1");
+        if (options.local.buckets_in_flight < 1)
+            fail("buckets_in_flight is ", options.local.buckets_in_flight, "; expected at least 1");
         for (const double cost : {options.costs.messages.round_us, options.costs.messages.byte_ns, options.costs.memory.round_us,
                  options.costs.memory.byte_ns})
             if (!(cost >= 0) || !std::isfinite(cost))
                 fail("one of the route costs is ", cost, "; expected a finite number of at least 0");
-        if (options.timeout <= std::chrono::milliseconds::zero())
-            fail("timeout is ", options.timeout.count(), " ms; expected more than 0");
+        if (options.local.timeout <= std::chrono::milliseconds::zero())
+            fail("timeout is ", options.local.timeout.count(), " ms; expected more than 0");
     }
 } // namespace detail
 

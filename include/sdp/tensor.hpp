@@ -210,25 +210,36 @@ concept tensor = requires(const std::remove_cvref_t<T>& t)
 }
 &&(detail::typed_by_trait<std::remove_cvref_t<T>> || detail::typed_by_pointer<std::remove_cvref_t<T>>);
 
+namespace detail {
+    template <class T> void fill_view(tensor_view& out, const T& t)
+    {
+        using traits = tensor_traits<T>;
+        out.data = const_cast<void*>(static_cast<const void*>(traits::data(t)));
+        out.shape = extents(traits::shape(t));
+        if constexpr (requires { traits::strides(t); })
+            out.strides = extents(traits::strides(t));
+        else
+            out.strides = row_major_strides(out.shape);
+        if constexpr (detail::typed_by_trait<T>)
+            out.type = traits::type(t);
+        else
+            out.type = element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(traits::data(t))>>>::value;
+        if constexpr (requires { traits::space(t); })
+            out.space = traits::space(t);
+        if constexpr (requires { traits::flat; })
+            out.flat = traits::flat;
+    }
+} // namespace detail
+
 /// The view of a tensor. A const tensor gives a writable view, as a framework's own handle types do.
-template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
+template <class T> [[nodiscard]] tensor_view view_of(const T& t)
 {
-    using traits = tensor_traits<T>;
+    static_assert(tensor<T>,
+        "this type is no tensor that the library knows: specialise sdp::tensor_traits for it, with at least data(t) and "
+        "shape(t); contiguous ranges of float or double are known already; see sdp/tensor.hpp");
     tensor_view out;
-    out.data = const_cast<void*>(static_cast<const void*>(traits::data(t)));
-    out.shape = extents(traits::shape(t));
-    if constexpr (requires { traits::strides(t); })
-        out.strides = extents(traits::strides(t));
-    else
-        out.strides = row_major_strides(out.shape);
-    if constexpr (detail::typed_by_trait<T>)
-        out.type = traits::type(t);
-    else
-        out.type = element_type_of<std::remove_cv_t<std::remove_pointer_t<decltype(traits::data(t))>>>::value;
-    if constexpr (requires { traits::space(t); })
-        out.space = traits::space(t);
-    if constexpr (requires { traits::flat; })
-        out.flat = traits::flat;
+    if constexpr (tensor<T>)
+        detail::fill_view(out, t);
     return out;
 }
 
@@ -236,6 +247,31 @@ template <tensor T> [[nodiscard]] tensor_view view_of(const T& t)
 [[nodiscard]] inline tensor_view view_of(const tensor_view& view)
 {
     return view;
+}
+
+namespace detail {
+    template <class T>
+    concept element = requires
+    {
+        element_type_of<std::remove_const_t<T>>::value;
+    };
+} // namespace detail
+
+/// A view of elements that lie `strides` apart, for memory without a tensor type: `view(data, {rows, columns}, {1, rows})`.
+/// @throws sdp::error if the lists differ in length
+template <detail::element T>
+[[nodiscard]] tensor_view view(T* data, const extents& shape, const extents& strides, memory_space space = memory_space::host)
+{
+    if (shape.size() != strides.size())
+        detail::fail("a view has shape ", shape, " and strides ", strides, "; expected a stride for each axis");
+    return {const_cast<std::remove_const_t<T>*>(data), shape, strides, element_type_of<std::remove_const_t<T>>::value, space};
+}
+
+/// A view of consecutive elements, row-major.
+template <detail::element T>
+[[nodiscard]] tensor_view view(T* data, const extents& shape, memory_space space = memory_space::host)
+{
+    return view(data, shape, row_major_strides(shape), space);
 }
 
 /// A tensor, or the view of one.

@@ -68,6 +68,18 @@ template <class Error, class F> [[nodiscard]] bool refuses(F&& action, std::init
     return false;
 }
 
+/// True when `action` throws an `Error` that says as data that `rank` cannot go on because of `peer`.
+template <class Error, class F> [[nodiscard]] bool blames(F&& action, int rank, int peer)
+{
+    try {
+        action();
+    } catch (const Error& failure) {
+        const sdp::peer_error& what = failure;
+        return what.rank() == rank && what.peer() == peer;
+    }
+    return false;
+}
+
 /// One exchange on one rank, as the script has it.
 struct scripted_exchange {
     struct message {
@@ -311,18 +323,19 @@ template <sdp::communicator C> void ill_formed_arguments(C c)
         return [&c, tag, sends, receives] { (void)c.exchange(tag, sends, receives); };
     };
     const auto size = std::to_string(c.size());
-    CHECK(refuses<sdp::error>(
+    CHECK(refuses<sdp::input_error>(
         tries(3, {{c.size(), &data, 4}}, {}), {"rank " + size, "tag 3", "0 to " + std::to_string(c.size() - 1)}));
-    CHECK(refuses<sdp::error>(tries(3, {}, {{-1, &data, 4}}), {"from rank -1"}));
-    CHECK(refuses<sdp::error>(tries(3, {{me, &data, 4}}, {}), {"itself"}));
-    CHECK(refuses<sdp::error>(tries(-1, {}, {}), {"tag -1"}));
-    CHECK(refuses<sdp::error>(tries(sdp::max_exchange_tag + 1, {}, {}), {"tag 32768"}));
+    CHECK(refuses<sdp::input_error>(tries(3, {}, {{-1, &data, 4}}), {"from rank -1"}));
+    CHECK(refuses<sdp::input_error>(tries(3, {{me, &data, 4}}, {}), {"itself"}));
+    CHECK(refuses<sdp::input_error>(tries(-1, {}, {}), {"tag -1"}));
+    CHECK(refuses<sdp::input_error>(tries(sdp::max_exchange_tag + 1, {}, {}), {"tag 32768"}));
     if (c.size() > 1) {
-        CHECK(refuses<sdp::error>(tries(3, {{other, &data, 0}}, {}), {"zero bytes", "to rank " + std::to_string(other)}));
-        CHECK(refuses<sdp::error>(tries(3, {{other, nullptr, 4}}, {}), {"null"}));
+        CHECK(refuses<sdp::input_error>(tries(3, {{other, &data, 0}}, {}), {"zero bytes", "to rank " + std::to_string(other)}));
+        CHECK(refuses<sdp::input_error>(tries(3, {{other, nullptr, 4}}, {}), {"null"}));
         // The first message of each of these is valid and must not get out.
-        CHECK(refuses<sdp::error>(tries(3, {{other, &data, 4}, {other, &data[1], 4}}, {}), {"second"}));
-        CHECK(refuses<sdp::error>(tries(3, {{other, &data, 4}}, {{other, &data, 4}, {other, &data[1], 4}}), {"second", "from"}));
+        CHECK(refuses<sdp::input_error>(tries(3, {{other, &data, 4}, {other, &data[1], 4}}, {}), {"second"}));
+        CHECK(refuses<sdp::input_error>(
+            tries(3, {{other, &data, 4}}, {{other, &data, 4}, {other, &data[1], 4}}), {"second", "from"}));
     }
     ring(c, 3);
     ring(c, sdp::max_exchange_tag);
@@ -343,6 +356,7 @@ template <sdp::communicator C> void late_peer(C c, bool sender_waits)
         const auto direction = sender_waits ? "send to" : "receive from";
         const auto wait = [&] { pending.wait(30ms); };
         CHECK(refuses<sdp::timeout_error>(wait, {"rank 0", "rank 1", "tag 7", "4194304 bytes", "30 ms", direction}));
+        CHECK(blames<sdp::timeout_error>(wait, 0, 1));
         const char go = 'g';
         const std::array<sdp::outgoing, 1> signal {{{1, &go, 1}}};
         c.exchange(8, signal, {}).wait(patience);
@@ -491,6 +505,7 @@ template <sdp::peer_memory C> void late_in_memory(C c)
     };
     if (c.rank() == 0) {
         CHECK(refuses<sdp::timeout_error>([&] { segment.wait(1, said, 30ms); }, {"rank 0", "rank 1", "30 ms"}));
+        CHECK(blames<sdp::timeout_error>([&] { segment.wait(1, said, 30ms); }, 0, 1));
         say();
         segment.wait(1, said, patience); // timing out has done no harm
     } else {

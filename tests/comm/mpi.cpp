@@ -104,7 +104,7 @@ TEST_CASE("the attached form reaches no memory, and a step on it goes in message
     for (const auto route : {sdp::route_choice::fastest, sdp::route_choice::native}) {
         sdp::synchronizer_options options;
         options.route = route;
-        options.timeout = conformance::patience;
+        options.local.timeout = conformance::patience;
         sdp::synchronizer sync(m, residents, c, options);
         std::vector<float> gradient(200);
         for (std::size_t i = 0; i < gradient.size(); ++i)

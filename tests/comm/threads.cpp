@@ -93,6 +93,7 @@ TEST_CASE("a failing worker ends the others, and what it threw comes out")
                 const bool named = refuses<sdp::aborted_error>(
                     [&] { wait_for(c, (c.rank() + 1) % c.size()); }, {"rank " + std::to_string(failing) + " has failed"});
                 aborted += named ? 1 : 0;
+                CHECK(conformance::blames<sdp::aborted_error>([&] { wait_for(c, failing); }, c.rank(), failing));
                 wait_for(c, failing); // and a new exchange does not start either
             });
             FAIL_CHECK("nothing was thrown");
@@ -272,7 +273,8 @@ TEST_CASE("a peer that has left brings nothing about in memory any more, but wha
         };
         segment.wait(1, said(1), patience);
         CHECK(reinterpret_cast<const std::uint64_t*>(segment.of(1))[1] == 77);
-        CHECK(refuses<sdp::error>([&] { segment.wait(1, said(2), patience); }, {"rank 0", "rank 1", "left"}));
+        CHECK(refuses<sdp::peer_error>([&] { segment.wait(1, said(2), patience); }, {"rank 0", "rank 1", "left"}));
+        CHECK(conformance::blames<sdp::peer_error>([&] { segment.wait(1, said(2), patience); }, 0, 1));
         CHECK(said(1)());
     });
 }

@@ -11,4 +11,10 @@ using tested = archetypes::policy_returning_a_rank_set;
 using tested = archetypes::minimal_policy;
 #endif
 
-template class sdp::data_parallel<tested, sdp::forward_masking, sdp::thread_communicator>;
+int rank_of(const sdp::model& m, const tested& policy, sdp::thread_communicator comm);
+
+int rank_of(const sdp::model& m, const tested& policy, sdp::thread_communicator comm)
+{
+    const sdp::data_parallel net(m, policy, sdp::forward_masking {}, comm);
+    return net.rank();
+}

@@ -10,4 +10,10 @@ using tested = archetypes::regime_without_trained_by;
 using tested = archetypes::minimal_regime;
 #endif
 
-template class sdp::data_parallel<sdp::pinned, tested, sdp::thread_communicator>;
+int rank_of(const sdp::model& m, const tested& regime, sdp::thread_communicator comm);
+
+int rank_of(const sdp::model& m, const tested& regime, sdp::thread_communicator comm)
+{
+    const sdp::data_parallel net(m, sdp::pinned {}, regime, comm);
+    return net.rank();
+}

@@ -136,9 +136,9 @@ TEST_CASE("a worker that is late is named, and its events and buffers stay for w
                 const bool patient = inner.rank() == 1;
                 sdp::synchronizer_options options;
                 options.route = route;
-                options.timeout = patient ? 60s : 2s;
+                options.local.timeout = patient ? 60s : 2s;
                 sdp::data_parallel net(rows(64), sdp::neuron_partition {.coverage = 1}, sdp::forward_masking {},
-                    sdp::cuda_thread_communicator(inner, nullptr, options.timeout), options);
+                    sdp::cuda_thread_communicator(inner, nullptr, options.local.timeout), options);
                 const auto gradient = bind(net, 1);
                 net.synchronize();
                 if (patient)

@@ -246,7 +246,7 @@ TEST_CASE("an exception with work on the stream frees the communicator without w
                 return;
             t.step(); // which rank 1 does not make
             throw sdp::error("the host's own");
-        } catch (const sdp::nccl_error&) {
+        } catch (const sdp::peer_error&) {
             FAIL_CHECK("not the host's own");
         } catch (const sdp::error&) {
         }

@@ -50,12 +50,12 @@ template <class Rank> void run_ranks(int size, Rank rank)
     simulated::devices = 1;
 }
 
-/// Returns the message of the `nccl_error` that a function throws.
+/// Returns the message of the `peer_error` that a function throws.
 inline std::string told_by(const std::function<void()>& f)
 {
     try {
         f();
-    } catch (const sdp::nccl_error& e) {
+    } catch (const sdp::peer_error& e) {
         return e.what();
     }
     return "";

@@ -61,7 +61,7 @@ TEST_CASE("gradients in the memory of the node give the same bits as messages")
         options.wire = seed % 3 == 0 ? sdp::wire_format::bf16 : sdp::wire_format::as_is;
         options.update = seed % 4 == 3 ? sdp::update_mode::owner_update : sdp::update_mode::average;
         options.shared_gradients = true;
-        options.timeout = std::chrono::minutes(1);
+        options.local.timeout = std::chrono::minutes(1);
         const sdp::mpi_options node {.node_ranks = seed % 5 == 4 ? 3 : 0};
 
         const sdp::mpi_communicator comm(all, node);

@@ -156,7 +156,16 @@ struct element_sets {
             for (const auto& axis : p.where.axes) {
                 const auto& group = m[axis.group];
                 const auto place = static_cast<std::size_t>(axis.axis);
-                const index_t neuron = at[place] / (p.shape[place] / group.neurons);
+                index_t neuron = at[place];
+                if (axis.sections.empty())
+                    neuron /= p.shape[place] / group.neurons;
+                for (const index_t each : axis.sections) { // one after another, each with all neurons
+                    if (neuron < each * group.neurons) {
+                        neuron /= each;
+                        break;
+                    }
+                    neuron -= each * group.neurons;
+                }
                 for (const auto& unit : given.units(axis.group))
                     if (unit.begin <= neuron && neuron < unit.end)
                         narrow(group.name, false, mask_of(given.holders(unit)));

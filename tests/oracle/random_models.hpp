@@ -144,7 +144,7 @@ struct scenario {
 
     [[nodiscard]] rule rules() const { return rule_of(regime, seed); }
     [[nodiscard]] bool owner_update() const { return options.update == sdp::update_mode::owner_update; }
-    [[nodiscard]] bool split() const { return options.layout == sdp::value_layout::split; }
+    [[nodiscard]] bool split() const { return options.local.layout == sdp::value_layout::split; }
 
     [[nodiscard]] std::string describe() const
     {
@@ -252,6 +252,20 @@ inline sdp::model random_model(sequence& random, bool nestable, elements type)
             d.shape = sdp::extents(shape);
         }
     }
+
+    // Some axes are fused: all their elements of a neuron lie in two or three sections. Draws apart, so that nothing else
+    // changes.
+    auto fuse = random;
+    for (auto& d : declared)
+        for (auto& axis : d.where.axes) {
+            auto rest = d.shape[static_cast<std::size_t>(axis.axis)] / m[axis.group].neurons;
+            if (rest == 1 || !fuse.chance(40))
+                continue;
+            while (rest > 0) {
+                axis.sections.push_back(fuse.between(1, static_cast<int>(rest)));
+                rest -= axis.sections.back();
+            }
+        }
 
     random.shuffle(declared);
     for (std::size_t i = 0; i < declared.size(); ++i)
@@ -408,18 +422,18 @@ inline scenario random_scenario(std::uint64_t seed, int world = 0)
     out.regime = static_cast<regime_kind>(random.below(3));
     out.type = type;
     out.steps = random.between(2, 3);
-    out.options.layout = random.chance(50) ? sdp::value_layout::split : sdp::value_layout::whole;
+    out.options.local.layout = random.chance(50) ? sdp::value_layout::split : sdp::value_layout::whole;
     // An owner's shard is one flat buffer, so it has one element type.
     out.options.update = type != elements::both && random.chance(40) ? sdp::update_mode::owner_update : sdp::update_mode::average;
     out.options.normalizer = random.chance(30) ? sdp::normalizer::world : sdp::normalizer::holders;
     static constexpr std::size_t sizes[] = {1, 64, 256, 1024, 4096, std::size_t(4) << 20};
     out.options.bucket_bytes = sizes[random.below(6)];
-    out.options.buckets_in_flight = random.between(1, 5);
+    out.options.local.buckets_in_flight = random.between(1, 5);
     static constexpr sdp::route_choice routes[]
         = {sdp::route_choice::fastest, sdp::route_choice::memory, sdp::route_choice::swap, sdp::route_choice::two_sided};
     out.options.route = routes[mix(seed ^ 0x5D9) % 4];
     out.options.shared_gradients = mix(seed ^ 0x3B1) % 4 == 0;
-    out.options.timeout = std::chrono::minutes(2); // a hang fails within the test's own limit
+    out.options.local.timeout = std::chrono::minutes(2); // a hang fails within the test's own limit
     out.how.over_world = out.options.normalizer == sdp::normalizer::world;
     out.how.micro_batches = random.chance(30) ? random.between(2, 3) : 1;
     if (random.chance(30))

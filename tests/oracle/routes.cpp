@@ -75,7 +75,7 @@ configuration random_configuration(oracle::sequence& random)
 std::vector<oracle::outcome> outcomes_of(oracle::scenario s, const oracle::expectation& expected, const configuration& c)
 {
     s.options.bucket_bytes = c.bucket_bytes;
-    s.options.buckets_in_flight = c.buckets_in_flight;
+    s.options.local.buckets_in_flight = c.buckets_in_flight;
     s.options.route = c.route;
     s.habits = c.habits;
     s.options.shared_gradients = c.shared_gradients;

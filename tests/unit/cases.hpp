@@ -135,6 +135,7 @@ struct any_regime {
 [[nodiscard]] inline sdp::model random_model(random& r)
 {
     sdp::model m;
+    random fuse = r; // draws apart, so that the other choices do not depend on it
     const int groups = r.below(4), blocks = r.below(4);
     for (int g = 0; g < groups; ++g)
         m.add_group("group" + std::to_string(g), r.between(1, 7));
@@ -162,6 +163,8 @@ struct any_regime {
             const int elements = r.between(1, 3);
             shape.push_back(m[id].neurons * elements);
             where.axes.push_back({axis, id, r.chance(50) ? elements : 0});
+            if (elements > 1 && fuse.chance(50)) // two matrices on the same neurons, in one
+                where.axes.back().sections = {1, elements - 1};
         }
         if (r.chance(50))
             std::reverse(where.axes.begin(), where.axes.end()); // the order of declaration means nothing
@@ -235,8 +238,12 @@ struct element_table {
                 index_t inner = 1;
                 for (std::size_t later = static_cast<std::size_t>(axis.axis) + 1; later < p.shape.size(); ++later)
                     inner *= p.shape[later];
-                const index_t extent = p.shape[static_cast<std::size_t>(axis.axis)];
-                const index_t neuron = i / inner % extent * m[axis.group].neurons / extent;
+                const index_t extent = p.shape[static_cast<std::size_t>(axis.axis)], neurons = m[axis.group].neurons;
+                index_t neuron = i / inner % extent;
+                if (axis.sections.empty())
+                    neuron = neuron * neurons / extent;
+                else if (neuron >= neurons) // behind a first section, which has one element of each neuron
+                    neuron = (neuron - neurons) / (extent / neurons - 1);
                 for (const auto& u : a.units(axis.group))
                     if (u.begin <= neuron && neuron < u.end)
                         meet(mask_of(a.holders(u)));

@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <memory>
 
 namespace {
 
@@ -23,7 +24,7 @@ struct description {
     unit::any_regime regime {};
     sdp::synchronizer_options options = [] {
         sdp::synchronizer_options out;
-        out.timeout = 30s;
+        out.local.timeout = 30s;
         return out;
     }();
 };
@@ -58,6 +59,20 @@ std::string disagreement(int odd, const std::function<void(description&)>& chang
 }
 
 } // namespace
+
+TEST_CASE("the rank that differs is in the error as data")
+{
+    sdp::run_workers(3, [](sdp::thread_communicator comm) {
+        const auto m = unit::llama(8, 6, 2, 2, 5);
+        try {
+            (void)sdp::data_parallel(
+                m, sdp::neuron_partition {.holders = 1, .seed = comm.rank() == 2 ? 5U : 4U}, sdp::forward_masking {}, comm);
+            FAIL_CHECK("nothing was thrown");
+        } catch (const sdp::input_error& e) {
+            CHECK(e.rank() == 2);
+        }
+    });
+}
 
 TEST_CASE("ranks that were built from different things all refuse, and say which rank differs and in what")
 {
@@ -110,8 +125,8 @@ TEST_CASE("ranks that were built from different things all refuse, and say which
             == "");
         CHECK(
             disagreement(odd, [](auto& d) { d.options.bucket_bytes = 0; }, {"about the options", rank, "bucket_bytes 0"}) == "");
-        CHECK(disagreement(odd, [](auto& d) { d.options.buckets_in_flight = 0; }, {rank, "buckets_in_flight is 0"}) == "");
-        CHECK(disagreement(odd, [](auto& d) { d.options.timeout = -5ms; }, {rank, "timeout is -5 ms"}) == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.local.buckets_in_flight = 0; }, {rank, "buckets_in_flight is 0"}) == "");
+        CHECK(disagreement(odd, [](auto& d) { d.options.local.timeout = -5ms; }, {rank, "timeout is -5 ms"}) == "");
         // A refusal on one rank alone does not leave the others waiting.
         CHECK(disagreement(odd, [](auto& d) { d.partition = sdp::neuron_partition {.coverage = 0.3}; },
                   {"about the partition", rank, "coverage 0.3", "rank 0 has"})
@@ -125,9 +140,9 @@ TEST_CASE("what need not be alike may differ")
 {
     sdp::run_workers(4, [&](sdp::thread_communicator comm) {
         description d;
-        d.options.buckets_in_flight = 1 + comm.rank();
-        d.options.timeout = std::chrono::seconds(30 + comm.rank());
-        d.options.layout = comm.rank() % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
+        d.options.local.buckets_in_flight = 1 + comm.rank();
+        d.options.local.timeout = std::chrono::seconds(30 + comm.rank());
+        d.options.local.layout = comm.rank() % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
         CHECK_NOTHROW(composed(d.model, d.partition, d.regime, comm, d.options));
     });
 }
@@ -213,4 +228,48 @@ TEST_CASE("coverage 1 takes the steps of plain data parallelism, bit for bit")
     CHECK(train(sdp::neuron_partition {.coverage = 1}, sdp::backward_masking {}) == plain);
     CHECK(train(sdp::block_partition {.coverage = 1}, sdp::forward_masking {}) == plain);
     CHECK(train(sdp::block_partition {.coverage = 1}, sdp::backward_masking {}) == plain);
+}
+
+TEST_CASE("policy and regime may be chosen at run time, and the result be a member that moves")
+{
+    struct holder {
+        std::unique_ptr<sdp::synchronizer<sdp::thread_communicator>> net;
+    };
+    const auto m = unit::llama(8, 6, 2, 2, 5);
+    for (const bool by_neurons : {false, true})
+        sdp::run_workers(4, [&](sdp::thread_communicator comm) {
+            holder first;
+            if (by_neurons)
+                first.net = sdp::make_synchronizer(m, sdp::neuron_partition {.coverage = 0.5}, sdp::forward_masking {}, comm);
+            else
+                first.net = sdp::make_synchronizer(m, sdp::pinned {}, sdp::backward_masking {}, comm);
+            holder second = std::move(first);
+            const sdp::neuron_partition half {.coverage = 0.5};
+            const sdp::assignment a = by_neurons ? half(m, 4) : sdp::pinned {}(m, 4);
+            const auto expected
+                = by_neurons ? sdp::residency(m, a, sdp::forward_masking {}) : sdp::residency(m, a, sdp::backward_masking {});
+            CHECK(second.net->subnetwork().stored_elements() == sdp::subnetwork(m, expected, comm.rank()).stored_elements());
+            std::vector<std::vector<float>> gradients;
+            for (std::size_t p = 0; p < m.parameters().size(); ++p) {
+                const auto id = sdp::parameter_id(p);
+                const auto size = second.net->subnetwork().trains(id) ? second.net->subnetwork().shape(id).product() : 0;
+                gradients.emplace_back(static_cast<std::size_t>(size), static_cast<float>(comm.rank()));
+            }
+            for (std::size_t p = gradients.size(); p-- > 0;)
+                second.net->ready(sdp::parameter_id(p), gradients[p]);
+            second.net->finish();
+            if (!by_neurons)
+                for (const auto& gradient : gradients)
+                    for (const float x : gradient)
+                        REQUIRE(x == 1.5F);
+        });
+    sdp::run_workers(2, [&](sdp::thread_communicator comm) { // what data_parallel refuses, this does too
+        CHECK(unit::flaw(
+                  [&] {
+                      (void)sdp::make_synchronizer(
+                          m, sdp::neuron_partition {.coverage = comm.rank() == 0 ? 0.5 : 1.0}, sdp::forward_masking {}, comm);
+                  },
+                  {"the ranks disagree about the partition", "rank 1 has", "rank 0 has"})
+            == "");
+    });
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -39,6 +40,17 @@ TEST_CASE("failures of each kind can be told apart, and all be caught as one")
 {
     static_assert(std::is_base_of_v<std::runtime_error, sdp::error>);
     CHECK_THROWS_WITH_AS(sdp::detail::fail("a ", 1), "a 1", sdp::error);
+    CHECK_THROWS_AS(sdp::detail::fail("a"), sdp::input_error);
+    static_assert(
+        std::is_base_of_v<sdp::peer_error, sdp::timeout_error> && std::is_base_of_v<sdp::peer_error, sdp::aborted_error>);
+    static_assert(!std::is_base_of_v<sdp::input_error, sdp::peer_error> && !std::is_base_of_v<sdp::peer_error, sdp::input_error>);
+    try {
+        sdp::detail::fail_by_peer<sdp::timeout_error>(3, 5, "rank ", 3, " waited");
+    } catch (const sdp::peer_error& e) {
+        CHECK((e.rank() == 3 && e.peer() == 5 && std::string(e.what()) == "rank 3 waited"));
+    }
+    CHECK((sdp::aborted_error("of a communicator that does not say").rank() == -1 && sdp::peer_error("x").peer() == -1));
+    CHECK((sdp::input_error("y").rank() == -1 && sdp::nonfinite_error("z", 2).rank() == 2));
     CHECK_THROWS_WITH_AS(sdp::detail::fail<sdp::timeout_error>("b"), "b", sdp::timeout_error);
     CHECK_THROWS_AS(sdp::detail::fail<sdp::aborted_error>("c"), sdp::error);
     CHECK_THROWS_AS(sdp::detail::fail<sdp::nonfinite_error>("d"), sdp::error);

@@ -49,6 +49,47 @@ TEST_CASE("an MLP, grouped-query attention and a gated MLP can be said")
     CHECK(m.groups().size() == 2);
 }
 
+TEST_CASE("rows and columns name the axis of a matrix")
+{
+    sdp::model m;
+    const auto hidden = m.add_group("hidden", 6), heads = m.add_group("heads", 2);
+    const auto up = m.add_parameter("up", {6, 4}, {.axes = {rows(hidden)}});
+    const auto down = m.add_parameter("down", {4, 6}, {.axes = {columns(hidden)}});
+    const auto key = m.add_parameter("key", {10, 6}, {.axes = {rows(heads, 5), columns(hidden, 1)}});
+    const auto axis = [&](sdp::parameter_id id, std::size_t i) { return m[id].where.axes[i]; };
+    CHECK((axis(up, 0).axis == 0 && axis(up, 0).group == hidden && axis(up, 0).elements_per_neuron == 1));
+    CHECK((axis(down, 0).axis == 1 && axis(down, 0).group == hidden && axis(down, 0).elements_per_neuron == 1));
+    CHECK((axis(key, 0).axis == 0 && axis(key, 0).group == heads && axis(key, 0).elements_per_neuron == 5));
+    CHECK((axis(key, 1).axis == 1 && axis(key, 1).group == hidden));
+    CHECK(unit::flaw([&] { m.add_parameter("bias", {6}, {.axes = {columns(hidden)}}); }, {"'bias'", "[6]", "no axis 1"}) == "");
+}
+
+TEST_CASE("a fused weight is one parameter with sections, each with all neurons")
+{
+    sdp::model m;
+    const auto kv_heads = m.add_group("kv heads", 2), hidden = m.add_group("hidden", 3);
+    const auto qkv = m.add_parameter("qkv", {2 * 20, 6}, {.axes = {rows(kv_heads, {10, 5, 5})}}); // two queries per key and value
+    const auto gated = m.add_parameter("gated", {4, 6}, {.axes = {columns(hidden, {1, 1})}});
+    const auto plain = m.add_parameter("plain", {6, 4}, {.axes = {{.axis = 0, .group = hidden, .sections = {2}}}});
+    const auto axis = [&](sdp::parameter_id id) { return m[id].where.axes[0]; };
+    CHECK((axis(qkv).elements_per_neuron == 20 && axis(qkv).sections == std::vector<sdp::index_t> {10, 5, 5}));
+    CHECK((axis(gated).axis == 1 && axis(gated).elements_per_neuron == 2));
+    CHECK((axis(plain).elements_per_neuron == 2 && axis(plain).sections.empty()));
+    CHECK(m.cost_per_neuron(kv_heads) == 20 * 6);
+
+    const auto refused = [&](const sdp::neuron_axis& wrong, std::initializer_list<std::string_view> words) {
+        CHECK(unit::flaw([&] { m.add_parameter("w", {12, 4}, {.axes = {wrong}}); }, words) == "");
+    };
+    refused(rows(hidden, {2, 1}), {"'w'", "axis 0", "extent 12", "[2, 1]", "3 neurons", "'hidden'", "add up"});
+    refused(rows(hidden, {2, 3}), {"extent 12", "[2, 3]"});
+    refused(rows(hidden, {4, 0}), {"[4, 0]", "at least 1"});
+    refused(rows(hidden, {5, -1}), {"[5, -1]", "at least 1"});
+    refused({0, hidden, 3, {2, 2}}, {"3 elements per neuron in all", "[2, 2]", "add up"});
+    constexpr auto huge = std::numeric_limits<sdp::index_t>::max();
+    refused(rows(hidden, {huge, huge, 6}), {"extent 12", "add up"});
+    CHECK_NOTHROW(m.add_parameter("w", {12, 4}, {.axes = {{0, hidden, 4, {2, 2}}}}));
+}
+
 TEST_CASE("costs are counted or declared")
 {
     sdp::model m;

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <numeric>
+#include <optional>
 
 namespace {
 
@@ -234,6 +235,43 @@ TEST_CASE("tensors that do not fit are refused")
     auto elsewhere = sdp::view_of(local);
     elsewhere.space = sdp::memory_space::cuda;
     CHECK(unit::flaw([&] { sdp::slice(full, elsewhere, slab); }, {"local tensor", "host memory"}) == "");
+}
+
+TEST_CASE("extents of 1 in front and behind make no difference to what fits")
+{
+    using sdp::extents;
+    float elements[24] {};
+    const auto fits = [&](const sdp::tensor_view& view, const extents& shape) -> std::optional<extents> {
+        const auto out = sdp::detail::fit(view, shape);
+        if (!out)
+            return std::nullopt;
+        CHECK((out->shape == shape && out->data == view.data && out->size() == view.size()));
+        return out->strides;
+    };
+    const auto row_major
+        = [&](const extents& from, const extents& to) { return fits(sdp::view(elements, from), to).has_value(); };
+    for (const extents& n : {extents {5}, extents {1, 5}, extents {5, 1}, extents {1, 5, 1}, extents {1, 1, 5}})
+        for (const extents& to : {extents {5}, extents {1, 5}, extents {5, 1}, extents {1, 1, 5, 1}}) {
+            CHECK(row_major(n, to));
+            CHECK(sdp::detail::fit(sdp::view(elements, n), to)->contiguous());
+        }
+    CHECK(row_major({2, 1, 3}, {1, 2, 1, 3}));
+    CHECK(row_major({1, 1}, {}));
+    CHECK(row_major({}, {1}));
+    CHECK(!row_major({2, 3}, {3, 2}));
+    CHECK(!row_major({2, 3}, {6}));
+    CHECK(!row_major({2, 1, 3}, {2, 3})); // within: another tensor
+    CHECK(!row_major({1, 5}, {1, 6}));
+    // The strides of what is left go along.
+    CHECK(fits(sdp::view(elements, {2, 3}, {1, 2}), {1, 2, 3, 1}) == extents {6, 1, 2, 1});
+    CHECK(fits(sdp::view(elements, {1, 4}, {99, 3}), {4}) == extents {3});
+    CHECK(fits(sdp::view(elements, {1, 1}, {99, 98}), {}) == extents {});
+
+    // And the elements are the ones that were meant.
+    std::vector<float> full {0, 1, 2, 3, 4, 5, 6, 7}, every_other(8, -1.0F);
+    sdp::slab s {sdp::parameter_id(0), true, {{{0, 1}}, {{1, 3}, {6, 8}}}, {1, 4}, {1, 8}};
+    sdp::slice(sdp::view(full.data(), {8, 1}), sdp::view(every_other.data(), {4}, {2}), s);
+    CHECK(every_other == std::vector<float> {1, -1, 2, -1, 6, -1, 7, -1});
 }
 
 TEST_CASE("a rank outside the world is refused")

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <thread>
 
 namespace {
@@ -143,9 +144,9 @@ sdp::synchronizer_options random_options(std::uint64_t seed)
     out.normalizer = r.chance(50) ? sdp::normalizer::holders : sdp::normalizer::world;
     out.update = r.chance(50) ? sdp::update_mode::average : sdp::update_mode::owner_update;
     out.bucket_bytes = r.chance(30) ? 1 : r.chance(50) ? static_cast<std::size_t>(r.between(8, 400)) : std::size_t {1} << 20;
-    out.buckets_in_flight = r.between(1, 4);
-    out.layout = r.chance(50) ? sdp::value_layout::whole : sdp::value_layout::split;
-    out.timeout = 60s;
+    out.local.buckets_in_flight = r.between(1, 4);
+    out.local.layout = r.chance(50) ? sdp::value_layout::whole : sdp::value_layout::split;
+    out.local.timeout = 60s;
     constexpr sdp::route_choice routes[] = {sdp::route_choice::fastest, sdp::route_choice::swap, sdp::route_choice::two_sided};
     out.route = routes[mix(seed) % 3];
     return out;
@@ -494,8 +495,8 @@ TEST_CASE("the gradient norm counts each element once, with the same bits everyw
         for (int variant = 0; variant < 5; ++variant) {
             sdp::synchronizer_options options;
             options.bucket_bytes = variant == 0 ? 1 : std::size_t {16} << (3 * variant);
-            options.buckets_in_flight = 1 + variant;
-            options.layout = variant % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
+            options.local.buckets_in_flight = 1 + variant;
+            options.local.layout = variant % 2 == 0 ? sdp::value_layout::whole : sdp::value_layout::split;
             options.update = variant < 3 ? sdp::update_mode::average : sdp::update_mode::owner_update;
             std::vector<double> norms(static_cast<std::size_t>(s.world));
             run(s, options, [&](worker& w) {
@@ -540,6 +541,11 @@ TEST_CASE("a NaN or infinite gradient is reported on every rank, with the parame
                 CHECK(unit::flaw<sdp::nonfinite_error>(
                           [&] { (void)w.sync.gradient_norm(); }, {"'parameter1'", named, "NaN or infinite", "not finite"})
                     == "");
+                try {
+                    (void)w.sync.gradient_norm();
+                } catch (const sdp::nonfinite_error& e) {
+                    CHECK(e.rank() == owner);
+                }
                 CHECK(!std::isfinite(w.gradients[1][8])); // reported, not repaired
                 w.compute_gradients(2);
                 w.exchange(r);
@@ -720,7 +726,7 @@ TEST_CASE("values that take part must be bound before they are published")
     const sdp::residency residents(m, a, sdp::backward_masking {});
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options options;
-        options.layout = sdp::value_layout::split;
+        options.local.layout = sdp::value_layout::split;
         sdp::synchronizer sync(m, residents, comm, options);
         const auto me = "rank " + std::to_string(comm.rank());
         std::vector<float> trained(2), frozen(2);
@@ -737,9 +743,9 @@ TEST_CASE("options outside their range, or another world, are refused")
     const auto s = dense(2);
     sdp::run_workers(2, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options no_bytes, no_buckets, no_time;
-        no_time.timeout = 0ms;
+        no_time.local.timeout = 0ms;
         no_bytes.bucket_bytes = 0;
-        no_buckets.buckets_in_flight = 0;
+        no_buckets.local.buckets_in_flight = 0;
         using synchronizer = sdp::synchronizer<sdp::thread_communicator>;
         CHECK(unit::flaw([&] { synchronizer(s.model, s.residents, comm, no_bytes); }, {"bucket_bytes", "0", "at least 1"}) == "");
         CHECK(unit::flaw([&] { synchronizer(s.model, s.residents, comm, no_buckets); }, {"buckets_in_flight", "0", "at least 1"})
@@ -762,7 +768,7 @@ TEST_CASE("a peer that does not come is an error that names it and the bucket")
     const auto s = dense(2);
     std::atomic<bool> seen = false;
     sdp::synchronizer_options options;
-    options.timeout = 50ms;
+    options.local.timeout = 50ms;
     run(s, options, [&](worker& w) {
         if (w.rank() == 1) {
             while (!seen)
@@ -771,7 +777,19 @@ TEST_CASE("a peer that does not come is an error that names it and the bucket")
         }
         w.compute_gradients(1);
         unit::random r(1);
-        const auto found = unit::flaw<sdp::timeout_error>([&] { w.exchange(r); }, {"bucket 0 of 1", "gradients", "rank 1"});
+        int waiting = -1, late = -1;
+        const auto found = unit::flaw<sdp::timeout_error>(
+            [&] {
+                try {
+                    w.exchange(r);
+                } catch (const sdp::peer_error& e) {
+                    waiting = e.rank();
+                    late = e.peer();
+                    throw;
+                }
+            },
+            {"bucket 0 of 1", "gradients", "rank 1"});
+        CHECK((waiting == 0 && late == 1));
         seen = true;
         CHECK(found == "");
         w.sync.comm().abort(); // the exchange is still under way; a group with a dead peer has ended
@@ -808,11 +826,11 @@ TEST_CASE("a step allocates nothing, once the first ones are through")
         const unit::scene s {m, 4, a, backward, unit::elements_of(m, a, backward), sdp::residency(m, a, backward)};
         sdp::synchronizer_options options;
         options.bucket_bytes = 1; // a bucket per parameter
-        options.buckets_in_flight = 3;
+        options.local.buckets_in_flight = 3;
         options.update = update;
         options.route = each.route;
         options.wire = each.wire;
-        options.layout = sdp::value_layout::split;
+        options.local.layout = sdp::value_layout::split;
 
         std::array<std::atomic<int>, 4> waiting {};
         std::array<long, 4> made {-1, -1, -1, -1};
@@ -852,5 +870,221 @@ TEST_CASE("a step allocates nothing, once the first ones are through")
         });
         for (const auto count : made)
             CHECK(count == 0);
+    }
+}
+
+TEST_CASE("local tensors are bound by slab, and only one's own")
+{
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+        const auto s = unit::random_scene(seed);
+        const auto options = random_options(seed);
+        sdp::run_workers(s.world, [&](sdp::thread_communicator comm) {
+            CAPTURE(seed);
+            worker w(s, comm, options);
+            std::vector<std::vector<float>> moved; // in reverse order, from a copy of the slabs
+            for (std::size_t p = 0; p < w.parameters(); ++p) {
+                const auto slabs = w.sync.subnetwork().slabs(sdp::parameter_id(p));
+                moved.reserve(moved.size() + slabs.size());
+                for (std::size_t n = slabs.size(); n-- > 0;) {
+                    REQUIRE(w.sync.subnetwork().number_of(slabs[n]) == n);
+                    const sdp::slab copy = slabs[n];
+                    w.sync.bind(copy, moved.emplace_back(w.values[p][n]));
+                    w.values[p][n].assign(w.values[p][n].size(), untouched);
+                }
+                std::vector<float> full(w.rank() == 0 ? static_cast<std::size_t>(s.model.parameters()[p].size()) : 0);
+                w.sync.assemble(sdp::parameter_id(p), 0, full);
+                for (std::size_t i = 0; i < full.size(); ++i)
+                    REQUIRE(full[i] == value_of(p, i));
+                moved.clear();
+            }
+        });
+    }
+}
+
+TEST_CASE("a tensor that lies beside the trained values is put together like them")
+{
+    for (std::uint64_t seed = 0; seed < 60; ++seed) {
+        const auto s = unit::random_scene(seed);
+        run(s, random_options(seed), [&](worker& w) {
+            CAPTURE(seed);
+            const int root = static_cast<int>(seed) % s.world;
+            for (std::size_t p = 0; p < w.parameters(); ++p) {
+                std::vector<float> moment; // what is not trained is never read
+                if (!w.gradients[p].empty())
+                    for (const auto i : w.elements[p][0])
+                        moment.push_back(
+                            w.trains(p, static_cast<std::size_t>(i)) ? 2 * value_of(p, static_cast<std::size_t>(i)) : untouched);
+                std::vector<float> full(root == w.rank() ? static_cast<std::size_t>(s.model.parameters()[p].size()) : 0);
+                w.sync.assemble(sdp::parameter_id(p), moment, root, full);
+                for (std::size_t i = 0; i < full.size(); ++i)
+                    REQUIRE(full[i] == 2 * value_of(p, i));
+            }
+            w.for_each_value([](std::size_t p, std::size_t i, float x) { REQUIRE(x == value_of(p, i)); });
+        });
+    }
+}
+
+TEST_CASE("a full parameter is handed out to those who store it, part by part, and nobody gets more")
+{
+    for (std::uint64_t seed = 0; seed < 100; ++seed) {
+        const auto s = unit::random_scene(seed);
+        run(s, random_options(seed), [&](worker& w) {
+            CAPTURE(seed);
+            const int root = static_cast<int>(seed) % s.world;
+            for (std::size_t p = 0; p < w.parameters(); ++p) {
+                const auto id = sdp::parameter_id(p);
+                std::vector<float> full;
+                if (w.rank() == root)
+                    for (index_t i = 0; i < s.model[id].size(); ++i)
+                        full.push_back(3 * value_of(p, static_cast<std::size_t>(i)));
+                // As a bound value, in all of its local tensors.
+                const auto before = w.sync.total_traffic().control_bytes;
+                w.sync.distribute(id, root, full);
+                const auto sent = static_cast<double>(w.sync.total_traffic().control_bytes - before);
+                index_t stored = 0;
+                for (const auto& slab : w.sync.subnetwork().slabs(id))
+                    stored += slab.size();
+                const double others = w.sync.sum(w.rank() == root ? 0.0 : static_cast<double>(stored));
+                if (w.rank() == root)
+                    REQUIRE(sent <= 4 * others + 16 * s.world * s.world); // the elements, and who wants what
+                // As a moment, in a tensor beside the first.
+                std::vector<float> moment(w.sync.subnetwork().trains(id) ? w.values[p][0].size() : 0);
+                w.sync.distribute(id, root, full, moment);
+                for (std::size_t at = 0; at < moment.size(); ++at)
+                    REQUIRE(moment[at] == 3 * value_of(p, static_cast<std::size_t>(w.elements[p][0][at])));
+                // As a value that is named, also where it is not trained.
+                std::vector<float> first(w.sync.subnetwork().stores(id) ? w.values[p][0].size() : 0);
+                w.sync.distribute(id, root, full, first);
+                REQUIRE((w.values[p].empty() || first == w.values[p][0]));
+            }
+            w.for_each_value([](std::size_t p, std::size_t i, float x) { REQUIRE(x == 3 * value_of(p, i)); });
+            REQUIRE(w.sync.total_traffic().bytes() == 0); // control data only
+        });
+    }
+}
+
+TEST_CASE("a strided tensor is handed out and put together in place")
+{
+    const auto s = dense(3, 1); // [2, 3]
+    run(s, {}, [&](worker& w) {
+        const auto id = sdp::parameter_id(0);
+        std::vector<float> full(6);
+        std::iota(full.begin(), full.end(), 1.0F);
+        std::vector<float> columns(6), whole(6);
+        const sdp::tensor_view transposed {columns.data(), {2, 3}, {1, 2}};
+        w.sync.distribute(id, 1, full, transposed);
+        CHECK(columns == std::vector<float> {1, 4, 2, 5, 3, 6});
+        w.sync.assemble(id, transposed, 2, whole);
+        CHECK((w.rank() != 2 || whole == full));
+    });
+}
+
+TEST_CASE("ranks that cannot take part in handing out or putting together leave nobody waiting, and say why")
+{
+    const auto s = dense(3, 2); // [2, 3] and [3, 3]
+    sdp::synchronizer_options options;
+    options.local.timeout = 20s;
+    run(s, options, [&](worker& w) {
+        const auto id = sdp::parameter_id(0), other = sdp::parameter_id(1);
+        const auto me = "rank " + std::to_string(w.rank());
+        const bool odd = w.rank() == 1;
+        std::vector<float> six(6), five(5);
+        std::vector<double> wide(6);
+        const auto refuse = [&](auto&& call, std::initializer_list<std::string_view> own) {
+            if (odd)
+                CHECK(unit::flaw<sdp::input_error>(call, own) == "");
+            else
+                CHECK(unit::flaw<sdp::peer_error>(call, {"'parameter0'", me, "rank 1 cannot take part"}) == "");
+        };
+        // Another shape or type of the local tensor, or of the full one at the root.
+        refuse([&] { w.sync.distribute(id, 0, six, odd ? five : six); },
+            {"'parameter0'", "local tensor", "rank 1", "[5]", "[2, 3]"});
+        refuse(
+            [&] { w.sync.assemble(id, odd ? five : six, 0, six); }, {"'parameter0'", "local tensor", "rank 1", "[5]", "[2, 3]"});
+        refuse(
+            [&] { w.sync.distribute(id, 1, odd ? five : six, six); }, {"'parameter0'", "full tensor", "rank 1", "[5]", "[2, 3]"});
+        refuse(
+            [&] { w.sync.assemble(id, six, 1, odd ? five : six); }, {"'parameter0'", "full tensor", "rank 1", "[5]", "[2, 3]"});
+        refuse([&] { odd ? w.sync.distribute(id, 0, six, wide) : w.sync.distribute(id, 0, six, six); },
+            {"'parameter0'", "local tensor", "rank 1", "f64", "f32"});
+        // Another rank, root or parameter.
+        refuse([&] { w.sync.distribute(id, odd ? 3 : 0, six, six); }, {"distribute", "root 3", "rank 1", "0 to 2"});
+        const std::initializer_list<std::string_view> differ {
+            "rank 1 names parameter number", "rank 0 names 0 and 0", "expected the same on all ranks"};
+        CHECK(unit::flaw([&] { w.sync.distribute(id, odd ? 2 : 0, six, six); }, differ) == "");
+        std::vector<float> nine(9);
+        CHECK(unit::flaw([&] { odd ? w.sync.assemble(other, nine, 0, nine) : w.sync.assemble(id, six, 0, six); }, differ) == "");
+        // And it goes on.
+        std::iota(six.begin(), six.end(), static_cast<float>(w.rank()));
+        std::vector<float> mine(6);
+        w.sync.distribute(id, 2, six, mine);
+        CHECK(mine == std::vector<float> {2, 3, 4, 5, 6, 7});
+    });
+
+    sdp::run_workers(2, [&](sdp::thread_communicator comm) {
+        const auto two = dense(2, 1);
+        sdp::synchronizer sync(two.model, two.residents, comm, {.local = {.timeout = 20s}});
+        const auto me = "rank " + std::to_string(comm.rank());
+        std::vector<float> six(6);
+        if (comm.rank() == 0)
+            sync.bind(sdp::parameter_id(0), six);
+        const std::initializer_list<std::string_view> unbound {"'parameter0'", "not bound", "rank 1"};
+        CHECK(unit::flaw([&] { sync.distribute(sdp::parameter_id(0), 0, six); },
+                  comm.rank() == 1 ? unbound : std::initializer_list<std::string_view> {"rank 1 cannot take part"})
+            == "");
+        // A slab of another parameter, or of another worker.
+        sdp::slab foreign = sync.subnetwork().slabs(sdp::parameter_id(0))[0];
+        foreign.axes[0][0].end = 1;
+        CHECK(unit::flaw([&] { sync.bind(foreign, six); }, {"'parameter0'", me, "does not keep", "[2, 3]"}) == "");
+        foreign.parameter = sdp::parameter_id(7);
+        CHECK(unit::flaw([&] { sync.bind(foreign, six); }, {"parameter number 7", "has 1 parameters"}) == "");
+    });
+}
+
+TEST_CASE("who waits for a peer that hands nothing out is told after the time-out")
+{
+    const auto s = dense(2, 1);
+    sdp::run_workers(2, [&](sdp::thread_communicator comm) {
+        sdp::synchronizer sync(s.model, s.residents, comm, {.local = {.timeout = 50ms}});
+        std::vector<float> six(6);
+        if (comm.rank() == 0)
+            CHECK_THROWS_AS(sync.distribute(sdp::parameter_id(0), 1, six, six), sdp::timeout_error);
+        else
+            std::this_thread::sleep_for(200ms);
+    });
+}
+
+TEST_CASE("numbers are summed, values gathered by rank, and a barrier lets nobody pass alone")
+{
+    for (const int world : {1, 3, 8}) {
+        const auto s = dense(world);
+        std::atomic<int> arrived = 0;
+        run(s, {}, [&](worker& w) {
+            CHECK(same_bits(w.sync.sum(1.0 / (w.rank() + 1)), [&] {
+                double sum = 0;
+                for (int rank = 0; rank < world; ++rank)
+                    sum += 1.0 / (rank + 1);
+                return sum;
+            }()));
+            struct entry {
+                int rank;
+                double square;
+            };
+            const auto all = w.sync.all_gather(entry {w.rank(), w.rank() * 0.5});
+            REQUIRE(all.size() == static_cast<std::size_t>(world));
+            for (int rank = 0; rank < world; ++rank) {
+                CHECK(all[static_cast<std::size_t>(rank)].rank == rank);
+                CHECK(all[static_cast<std::size_t>(rank)].square == rank * 0.5);
+            }
+            for (int round = 1; round <= 20; ++round) {
+                ++arrived;
+                w.sync.barrier();
+                REQUIRE(arrived >= round * world);
+                w.sync.barrier();
+                REQUIRE(arrived == round * world);
+                w.sync.barrier();
+            }
+            CHECK(w.sync.total_traffic().bytes() == 0);
+        });
     }
 }

@@ -104,6 +104,20 @@ TEST_CASE("row-major strides address every element once, in order")
     }
 }
 
+TEST_CASE("a view is made of a pointer, a shape and strides")
+{
+    double elements[6] {};
+    const auto rows = sdp::view(elements, {2, 3});
+    CHECK((rows.data == elements && rows.shape == sdp::extents {2, 3} && rows.strides == sdp::extents {3, 1}));
+    CHECK((rows.type == sdp::element_type::f64 && rows.space == sdp::memory_space::host && !rows.flat && rows.contiguous()));
+    const float constant[6] {};
+    const auto columns = sdp::view(constant, {3, 2}, {1, 3}, sdp::memory_space::cuda);
+    CHECK((columns.data == constant && columns.shape == sdp::extents {3, 2} && columns.strides == sdp::extents {1, 3}));
+    CHECK((columns.type == sdp::element_type::f32 && columns.space == sdp::memory_space::cuda && !columns.contiguous()));
+    CHECK(sdp::view(elements, {}).size() == 1);
+    CHECK(unit::flaw([&] { (void)sdp::view(elements, {2, 3}, {1}); }, {"[2, 3]", "[1]", "stride for each axis"}) == "");
+}
+
 TEST_CASE("extents hold eight axes and counts past 32 bits")
 {
     CHECK(sdp::extents {}.product() == 1);

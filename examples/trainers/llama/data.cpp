@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "data.hpp"
 #include "common/model/streams.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 #include <sdp/random.hpp>
@@ -42,11 +43,11 @@ text::text(const std::string& path)
     std::error_code status;
     const auto size = std::filesystem::file_size(path, status); // fails for what has no size, such as a directory
     if (status)
-        sdp::detail::fail("cannot read '", path, "': ", status.message());
+        fail("cannot read '", path, "': ", status.message());
     bytes_.resize(size);
     std::ifstream file(path, std::ios::binary);
     if (!file.read(reinterpret_cast<char*>(bytes_.data()), static_cast<std::streamsize>(size)))
-        sdp::detail::fail("cannot read '", path, "'");
+        fail("cannot read '", path, "'");
     held_out_at_ = bytes_.size() - bytes_.size() / 20;
 }
 
@@ -59,8 +60,7 @@ shard::shard(const text& whole, int rank, int world, std::int64_t sequence, std:
     const auto size = all.size() / static_cast<std::size_t>(world);
     bytes_ = all.subspan(size * static_cast<std::size_t>(rank), size);
     if (size < static_cast<std::size_t>(sequence) + 1)
-        sdp::detail::fail(
-            "worker ", rank, " has ", size, " bytes of training text; a sequence of ", sequence, " needs ", sequence + 1);
+        fail("worker ", rank, " has ", size, " bytes of training text; a sequence of ", sequence, " needs ", sequence + 1);
 }
 
 batch shard::read(std::int64_t sequences, std::uint64_t batch_number) const
@@ -95,7 +95,7 @@ std::vector<batch> held_out_batches(const text& whole, std::int64_t batches, std
 {
     const auto bytes = whole.held_out();
     if (bytes.size() < static_cast<std::size_t>(sequence) + 1)
-        sdp::detail::fail("the held-out text has ", bytes.size(), " bytes; a sequence of ", sequence, " needs ", sequence + 1);
+        fail("the held-out text has ", bytes.size(), " bytes; a sequence of ", sequence, " needs ", sequence + 1);
     const auto places = bytes.size() - static_cast<std::size_t>(sequence);
     const auto count = static_cast<std::size_t>(batches * sequences);
     std::vector<batch> out;

@@ -2,6 +2,7 @@
 #include "llama.hpp"
 #include "common/settings/precision.hpp"
 #include "common/settings/recompute.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 
@@ -15,7 +16,6 @@ namespace trainer {
 
 llama_description describe(const llama_shape& shape, pinning pin, balancing balance)
 {
-    using sdp::detail::text;
     llama_description out {shape, {}, {}};
     auto& m = out.model;
     auto& ids = out.parameters;
@@ -24,7 +24,7 @@ llama_description describe(const llama_shape& shape, pinning pin, balancing bala
 
     ids.embedding = m.add_parameter("embedding", {shape.vocabulary, shape.hidden});
     for (std::int64_t i = 0; i < shape.layers; ++i) {
-        const auto name = text("layer", i, ".");
+        const auto name = sentence("layer", i, ".");
         const bool pinned = (i == 0 && (pin == pinning::first || pin == pinning::ends))
             || (i + 1 == shape.layers && (pin == pinning::last || pin == pinning::ends));
         sdp::placement attention, ffn;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "llama_program.hpp"
 #include "common/settings/choice.hpp"
+#include "common/settings/sentence.hpp"
 #include "llama_task.hpp"
 
 namespace trainer {
@@ -48,7 +49,6 @@ void llama_program::add_options(CLI::App& app, options& o)
 
 std::shared_ptr<const task> llama_program::load(const options& o)
 {
-    using sdp::detail::fail;
     auto s = known_shapes().at(model_);
     const auto take = [](std::int64_t& into, std::int64_t given) { into = given > 0 ? given : into; };
     take(s.layers, given_.layers);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "image_files.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 
@@ -15,7 +16,6 @@
 namespace trainer {
 
 namespace {
-    using sdp::detail::fail;
     using bytes = std::vector<std::uint8_t>;
 
     constexpr image_shape fashion {1, 28}, cifar {3, 32};

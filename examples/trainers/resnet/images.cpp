@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "images.hpp"
 #include "common/model/streams.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 #include <sdp/random.hpp>
@@ -90,7 +91,7 @@ image_shard::image_shard(const image_collection& images, int rank, int world, st
     , seed_(seed)
 {
     if (size_ < static_cast<std::uint64_t>(batch))
-        sdp::detail::fail("worker ", rank, " has ", size_, " training images; expected at least a batch of ", batch);
+        fail("worker ", rank, " has ", size_, " training images; expected at least a batch of ", batch);
 }
 
 batch image_shard::read(std::int64_t count, std::uint64_t batch_number) const
@@ -138,8 +139,7 @@ std::vector<batch> held_out_batches(const image_collection& images, std::int64_t
     const auto& set = images.held_out();
     const auto wanted = static_cast<std::size_t>(batches * count);
     if (set.size() < wanted)
-        sdp::detail::fail(
-            "there are ", set.size(), " held-out images; expected ", wanted, " for ", batches, " batches of ", count);
+        fail("there are ", set.size(), " held-out images; expected ", wanted, " for ", batches, " batches of ", count);
     std::vector<batch> out;
     for (std::size_t i = 0; i < wanted; ++i) {
         const auto within = i % static_cast<std::size_t>(count);

@@ -2,6 +2,7 @@
 #include "resnet.hpp"
 #include "common/settings/precision.hpp"
 #include "common/settings/recompute.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 
@@ -16,7 +17,6 @@ namespace trainer {
 
 resnet_description describe(const resnet_shape& shape, pinning pin, balancing balance)
 {
-    using sdp::detail::text;
     resnet_description out {shape, {}, {}, {}};
     auto& m = out.model;
     auto& ids = out.parameters;
@@ -37,7 +37,7 @@ resnet_description describe(const resnet_shape& shape, pinning pin, balancing ba
     for (std::size_t s = 0; s < shape.stages.size(); ++s) {
         const auto& stage = shape.stages[s];
         for (std::int64_t i = 0; i < stage.blocks; ++i, ++number) {
-            const auto name = text("block", number);
+            const auto name = sentence("block", number);
             resnet_parameters::block b;
             b.stride = s > 0 && i == 0 ? 2 : 1;
             side = (side + b.stride - 1) / b.stride;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "resnet_program.hpp"
 #include "common/settings/choice.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -13,7 +14,6 @@ namespace {
     /// Blocks of each stage: "2,2,2,2", or "2" for four stages of two.
     std::vector<std::int64_t> parse_blocks(const std::string& given)
     {
-        using sdp::detail::fail;
         constexpr std::size_t most = 5; // of which the last sees images of two by two pixels
         std::vector<std::int64_t> out;
         std::istringstream in(given + ",");
@@ -76,7 +76,7 @@ std::shared_ptr<const task> resnet_program::load(const options& o)
 {
     const auto blocks = parse_blocks(blocks_);
     if (o.data.empty() && !o.memory_only)
-        sdp::detail::fail<usage_error>("--data is required");
+        fail<usage_error>("--data is required");
     const auto shape = o.data.empty() ? image_shape {} : shape_of(o.data);
     const auto images = o.memory_only ? nullptr : std::make_shared<const image_collection>(read_images(o.data));
     return std::make_shared<resnet_task>(o, smaller(make_shape(width_, blocks, shape.channels, shape.side), o), norms_, images);

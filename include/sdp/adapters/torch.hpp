@@ -26,11 +26,11 @@ template <> struct tensor_traits<at::Tensor> {
     static void* data(const at::Tensor& t)
     {
         if (!t.defined())
-            throw error("a tensor is undefined; a gradient is so until the first backward pass has reached its parameter");
+            throw input_error("a tensor is undefined; a gradient is so until the first backward pass has reached its parameter");
         if (t.layout() != at::kStrided)
-            throw error("a tensor is sparse or in a library's own layout; expected a strided one");
+            throw input_error("a tensor is sparse or in a library's own layout; expected a strided one");
         if (t.is_neg() || t.is_conj())
-            throw error("a tensor is a lazily negated or conjugated view; call resolve_neg() or resolve_conj() first");
+            throw input_error("a tensor is a lazily negated or conjugated view; call resolve_neg() or resolve_conj() first");
         for (std::int64_t axis = 0; axis < t.dim(); ++axis)
             if (t.stride(axis) == 0 && t.size(axis) > 1)
                 detail::fail(

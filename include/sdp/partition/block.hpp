@@ -6,6 +6,7 @@
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 
+#include <optional>
 #include <string>
 
 namespace sdp {
@@ -24,13 +25,15 @@ namespace sdp {
 ///
 /// The arrangement connects all workers whenever k ≥ 2 and U(k−1) ≥ N−1, that is, with blocks enough.
 struct block_partition {
-    double coverage = 0.5; ///< C = k/N
+    std::optional<double> coverage {}; ///< C = k/N; give this or `holders`
+    std::optional<int> holders {}; ///< k
     std::uint64_t seed = 0;
     std::string blocks = "*"; ///< names of the blocks to split; `*` and `?` as in a shell
     holder_design design = holder_design::random; ///< rule that chooses holders; all but `random` bound the number of peers
     int divisions = 3; ///< m of the design `cells`: number of divisions of the workers into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is no whole number of holders, no block is selected, `divisions` is out of range, or a bounded
+    /// @throws sdp::error unless one of coverage and holders is given and gives 1 to N holders, or if no block is selected,
+    /// `divisions` is out of range, or a bounded
     ///         design has too few blocks for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };

@@ -12,7 +12,7 @@ namespace sdp {
 /// Two independent draws would intersect their holder sets, and the intersection is often empty.
 ///
 /// `inner.coverage` is relative to the block's holders: outer 1/2 and inner 1/2 of 8 workers give 4 holders per block and 2 per
-/// unit inside the block. A selected group outside every split block is split over all workers.
+/// unit inside the block, as `holders` 4 and 2 do. A selected group outside every split block is split over all workers.
 ///
 /// With `cells` or `cyclic` as the inner design, blocks with the same holders share one design, so bounded designs on both levels
 /// leave a worker few peers. All holders of a block still exchange the elements of the block that lie on no group.

@@ -6,6 +6,7 @@
 #include <sdp/partition/holder_design.hpp>
 #include <sdp/partition/policy.hpp>
 
+#include <optional>
 #include <string>
 
 namespace sdp {
@@ -25,14 +26,16 @@ namespace sdp {
 /// The arrangement connects all workers whenever k ≥ 2 and U(k−1) ≥ N−1, that is, with units enough. Prefer `block_partition` if
 /// whole branches may be absent: it saves their activations too.
 struct neuron_partition {
-    double coverage = 0.5; ///< C = k/N
+    std::optional<double> coverage {}; ///< C = k/N; give this or `holders`
+    std::optional<int> holders {}; ///< k
     index_t granularity = 1; ///< neurons per unit; the last unit of a group may have fewer
     std::uint64_t seed = 0;
     std::string groups = "*"; ///< names of the groups to split; `*` and `?` as in a shell
     holder_design design = holder_design::random; ///< rule that chooses holders; all but `random` bound the number of peers
     int divisions = 3; ///< m of the design `cells`: number of divisions of the workers into cells, 2 to 64
 
-    /// @throws sdp::error if C·N is no whole number of holders, `granularity` < 1, no group is selected, `divisions` is out of
+    /// @throws sdp::error unless one of coverage and holders is given and gives 1 to N holders, or if `granularity` < 1, no group
+    /// is selected, `divisions` is out of
     ///         range, or a bounded design has too few units for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };

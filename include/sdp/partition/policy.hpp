@@ -58,6 +58,21 @@ struct pinned {
     return static_cast<int>(whole);
 }
 
+/// The number of holders k where a policy is given the coverage or the holders themselves.
+/// @throws sdp::error unless exactly one is given and in its range
+[[nodiscard]] inline int holders_for(std::optional<double> coverage, std::optional<int> holders, int world)
+{
+    if (coverage && holders)
+        detail::fail("coverage ", *coverage, " and holders ", *holders, " are both given; expected one of them");
+    if (coverage)
+        return holders_for(*coverage, world);
+    if (!holders)
+        detail::fail("neither coverage nor holders is given; expected one, such as .coverage = 0.5 or .holders = 2");
+    if (*holders < 1 || *holders > world)
+        detail::fail("holders is ", *holders, "; expected 1 to ", world, ", the number of workers to choose from");
+    return *holders;
+}
+
 /// Combines several policies, each for the groups and blocks that it selects.
 ///
 /// `combined(block_partition{.blocks = "*.ffn"}, neuron_partition{.groups = "*.heads"})`

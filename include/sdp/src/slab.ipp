@@ -6,6 +6,7 @@
 #include <sdp/slab.hpp>
 #include <sdp/src/separate.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -34,6 +35,33 @@ template <class T> void copy_slab(tensor_view full, tensor_view local, const sla
     });
 }
 
+/// The axes of a shape without those of extent 1 in front and behind.
+[[nodiscard]] inline std::span<const index_t> without_ones(const extents& shape) noexcept
+{
+    std::span<const index_t> out(shape.begin(), shape.end());
+    while (!out.empty() && out.front() == 1)
+        out = out.subspan(1);
+    while (!out.empty() && out.back() == 1)
+        out = out.first(out.size() - 1);
+    return out;
+}
+
+/// Gives the view the shape, which differs only by extents of 1 in front or behind. Their strides are never used.
+[[nodiscard]] inline bool reshape_ones(tensor_view& view, const extents& shape) noexcept
+{
+    const auto from = without_ones(view.shape), to = without_ones(shape);
+    if (!std::ranges::equal(from, to))
+        return false;
+    const auto first = static_cast<std::size_t>(from.data() - view.shape.begin());
+    const auto place = static_cast<std::size_t>(to.data() - shape.begin());
+    auto strides = row_major_strides(shape);
+    for (std::size_t axis = 0; axis < to.size(); ++axis)
+        strides[place + axis] = view.strides[first + axis];
+    view.shape = shape;
+    view.strides = strides;
+    return true;
+}
+
 SDP_INLINE std::optional<tensor_view> fit(tensor_view view, const extents& shape, memory_space space)
 {
     if (view.flat && view.size() == shape.product()) {
@@ -41,7 +69,7 @@ SDP_INLINE std::optional<tensor_view> fit(tensor_view view, const extents& shape
         view.strides = row_major_strides(shape);
         view.flat = false;
     }
-    if (view.space != space || view.shape != shape)
+    if (view.space != space || (view.shape != shape && !reshape_ones(view, shape)))
         return std::nullopt;
     return view;
 }

@@ -75,11 +75,22 @@ SDP_INLINE std::vector<interval> subnetwork::select(std::span<const residency::r
     return out;
 }
 
-SDP_INLINE std::vector<interval> subnetwork::scaled(std::vector<interval> selection, index_t elements)
+SDP_INLINE std::vector<interval> subnetwork::scaled(
+    const std::vector<interval>& selection, const neuron_axis& axis, index_t neurons)
 {
-    for (auto& i : selection)
-        i = {i.begin * elements, i.end * elements};
-    return selection;
+    std::vector<interval> out;
+    index_t first = 0;
+    for (const index_t elements : detail::sections_of(axis)) {
+        for (const auto& i : selection) {
+            const interval next {first + i.begin * elements, first + i.end * elements};
+            if (!out.empty() && out.back().end == next.begin)
+                out.back().end = next.end;
+            else
+                out.push_back(next);
+        }
+        first += neurons * elements;
+    }
+    return out;
 }
 
 SDP_INLINE std::vector<interval> subnetwork::without(const std::vector<interval>& all, const std::vector<interval>& taken)
@@ -124,8 +135,8 @@ SDP_INLINE void subnetwork::add_slabs(const model& m, parameter_id id)
     bool any_trained = !p.where.within || trains(*p.where.within);
     for (const auto& axis : p.where.axes) {
         const auto at = static_cast<std::size_t>(axis.axis);
-        stored[at] = scaled(stored_neurons_[index_of(axis.group)], axis.elements_per_neuron);
-        trained[at] = scaled(trained_neurons_[index_of(axis.group)], axis.elements_per_neuron);
+        stored[at] = scaled(stored_neurons_[index_of(axis.group)], axis, m[axis.group].neurons);
+        trained[at] = scaled(trained_neurons_[index_of(axis.group)], axis, m[axis.group].neurons);
         any_trained = any_trained && !trained[at].empty();
     }
     if (layout_ == value_layout::whole || !any_trained) {

@@ -45,7 +45,7 @@ int run(int rank, int size, const std::string& file, int before, bool blocking)
     const auto begin = std::chrono::steady_clock::now();
     try {
         static_cast<void>(exchange(lost));
-    } catch (const sdp::nccl_error& e) {
+    } catch (const sdp::peer_error& e) {
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
         const bool named = std::string(e.what()).find("rank " + std::to_string(lost)) != std::string::npos;
         std::printf("rank %d, after %.2f s: %s\n", rank, took.count(), e.what());

@@ -36,7 +36,7 @@ int run(int rank, int size, const std::string& file, std::uint64_t scenarios, bo
     for (std::uint64_t seed = 11'000'001; ran < scenarios; ++seed) {
         auto s = oracle::random_scenario(seed, size);
         support::fit_for_stream(s);
-        s.options.timeout = std::chrono::seconds(30);
+        s.options.local.timeout = std::chrono::seconds(30);
         const oracle::expectation expected(s);
         if (!expected.sets.untrained().empty())
             continue;

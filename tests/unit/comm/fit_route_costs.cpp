@@ -85,7 +85,10 @@ TEST_CASE("costs that are no costs are an error")
             sdp::synchronizer_options options;
             options.costs.memory.byte_ns = wrong;
             CHECK(unit::flaw(
-                      [&] { sdp::data_parallel(matrix(), sdp::neuron_partition {}, sdp::forward_masking {}, comm, options); },
+                      [&] {
+                          sdp::data_parallel(
+                              matrix(), sdp::neuron_partition {.holders = 1}, sdp::forward_masking {}, comm, options);
+                      },
                       {"route costs", "finite"})
                 == "");
         });

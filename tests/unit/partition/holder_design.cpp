@@ -283,14 +283,16 @@ TEST_CASE("designs that cannot be are refused")
     CHECK(cells(0) == "");
     CHECK(cells(-2) == "");
     CHECK(cells(65) == "");
-    CHECK_NOTHROW((void)sdp::neuron_partition {.divisions = 0}(m, 8)); // no matter to the others
-    CHECK_NOTHROW((void)sdp::neuron_partition {.design = holder_design::cyclic, .divisions = 0}(m, 8));
-    CHECK(unit::flaw(
-              [&] { (void)sdp::neuron_partition {.granularity = 0, .design = holder_design::cells}(m, 8); }, {"granularity is 0"})
+    CHECK_NOTHROW((void)sdp::neuron_partition {.coverage = 0.5, .divisions = 0}(m, 8)); // no matter to the others
+    CHECK_NOTHROW((void)sdp::neuron_partition {.coverage = 0.5, .design = holder_design::cyclic, .divisions = 0}(m, 8));
+    CHECK(
+        unit::flaw([&] { (void)sdp::neuron_partition {.coverage = 0.5, .granularity = 0, .design = holder_design::cells}(m, 8); },
+            {"granularity is 0"})
         == "");
     CHECK(unit::flaw(
               [&] {
-                  (void)sdp::block_partition {.design = holder_design::cells, .divisions = 1}(unit::blocks_of({1, 2}), 2);
+                  (void)sdp::block_partition {.coverage = 0.5, .design = holder_design::cells, .divisions = 1}(
+                      unit::blocks_of({1, 2}), 2);
               },
               {"divisions is 1"})
         == "");

@@ -77,5 +77,6 @@ TEST_CASE("an inner coverage without a whole share of the block's holders is ref
     CHECK(unit::flaw([&] { (void)sdp::nested_partition {.outer = {.coverage = 0.5}, .inner = {.coverage = 0.25}}(m, 4); },
               {"0.25", "of 2 workers", "0.5 holders"})
         == "");
-    CHECK(unit::flaw([&] { (void)sdp::nested_partition {.outer = {.coverage = 0.3}, .inner = {}}(m, 4); }, {"0.3"}) == "");
+    CHECK(unit::flaw([&] { (void)sdp::nested_partition {.outer = {.coverage = 0.3}, .inner = {.coverage = 0.5}}(m, 4); }, {"0.3"})
+        == "");
 }

@@ -2,6 +2,7 @@
 #include <unit/cases.hpp>
 
 #include <sdp/partition/block.hpp>
+#include <sdp/partition/nested.hpp>
 #include <sdp/partition/neuron.hpp>
 #include <sdp/partition/policy.hpp>
 
@@ -31,12 +32,46 @@ TEST_CASE("every policy refuses a coverage without a whole number of holders, an
     auto m = unit::llama(8, 6, 2, 2, 5);
     CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.coverage = 0.3}(m, 4); }, {"0.3", "4 workers"}) == "");
     CHECK(unit::flaw([&] { (void)sdp::block_partition {.coverage = 0}(m, 4); }, {"coverage is 0"}) == "");
-    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.groups = "heads"}(m, 4); }, {"'heads'", "4 groups"}) == "");
-    CHECK(unit::flaw([&] { (void)sdp::block_partition {.blocks = "layer9.*"}(m, 4); }, {"'layer9.*'", "4 blocks"}) == "");
-    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.granularity = 0}(m, 4); }, {"granularity is 0", "at least 1"}) == "");
-    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.granularity = -3}(m, 4); }, {"granularity is -3"}) == "");
-    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {}(sdp::model {}, 4); }, {"no parameters"}) == "");
+    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.coverage = 0.5, .groups = "heads"}(m, 4); }, {"'heads'", "4 groups"})
+        == "");
+    CHECK(
+        unit::flaw([&] { (void)sdp::block_partition {.coverage = 0.5, .blocks = "layer9.*"}(m, 4); }, {"'layer9.*'", "4 blocks"})
+        == "");
+    CHECK(unit::flaw(
+              [&] { (void)sdp::neuron_partition {.coverage = 0.5, .granularity = 0}(m, 4); }, {"granularity is 0", "at least 1"})
+        == "");
+    CHECK(
+        unit::flaw([&] { (void)sdp::neuron_partition {.coverage = 0.5, .granularity = -3}(m, 4); }, {"granularity is -3"}) == "");
+    CHECK(unit::flaw([&] { (void)sdp::neuron_partition {.coverage = 0.5}(sdp::model {}, 4); }, {"no parameters"}) == "");
     CHECK(unit::flaw([&] { (void)sdp::pinned {}(m, 0); }, {"0 workers"}) == "");
+}
+
+TEST_CASE("holders say the same as coverage, and exactly one of the two is given")
+{
+    const auto m = unit::llama(8, 6, 2, 2, 5);
+    for (const int k : {1, 2, 4, 8}) {
+        const double coverage = k / 8.0;
+        CHECK(sdp::neuron_partition {.holders = k, .seed = 3}(m, 8)
+            == sdp::neuron_partition {.coverage = coverage, .seed = 3}(m, 8));
+        CHECK(
+            sdp::block_partition {.holders = k, .seed = 3}(m, 8) == sdp::block_partition {.coverage = coverage, .seed = 3}(m, 8));
+        if (k > 1)
+            CHECK(sdp::nested_partition {{.holders = k}, {.holders = 2}}(m, 8)
+                == sdp::nested_partition {{.coverage = coverage}, {.coverage = 2.0 / k}}(m, 8));
+    }
+    CHECK(sdp::neuron_partition {.holders = 3}(m, 8).world() == 8); // 3/8 needs no decimals
+
+    const auto refused = [&](const auto& policy, std::initializer_list<std::string_view> words) {
+        CHECK(unit::flaw([&] { (void)policy(m, 4); }, words) == "");
+    };
+    refused(sdp::neuron_partition {}, {"neither coverage nor holders", ".coverage = 0.5 or .holders = 2"});
+    refused(sdp::block_partition {}, {"neither coverage nor holders"});
+    refused(sdp::neuron_partition {.coverage = 0.5, .holders = 2}, {"coverage 0.5 and holders 2", "both", "one of them"});
+    refused(sdp::block_partition {.coverage = 0.5, .holders = 3}, {"coverage 0.5 and holders 3", "both"});
+    refused(sdp::neuron_partition {.holders = 0}, {"holders is 0", "1 to 4"});
+    refused(sdp::block_partition {.holders = 5}, {"holders is 5", "1 to 4"});
+    refused(sdp::nested_partition {{.holders = 2}, {.holders = 3}}, {"holders is 3", "1 to 2"});
+    refused(sdp::nested_partition {{.holders = 2}, {}}, {"neither coverage nor holders"});
 }
 
 TEST_CASE("pinned leaves everything to everybody")
@@ -108,8 +143,8 @@ TEST_CASE("combined gives each group and block the holders of the one policy tha
 TEST_CASE("two policies must not assign the same group or block")
 {
     const auto m = unit::llama(8, 6, 2, 2, 5);
-    const sdp::neuron_partition all {}, heads {.groups = "*.heads"};
-    const sdp::block_partition every {}, feed {.blocks = "layer1.feed"};
+    const sdp::neuron_partition all {.coverage = 0.5}, heads {.coverage = 0.5, .groups = "*.heads"};
+    const sdp::block_partition every {.coverage = 0.5}, feed {.coverage = 0.5, .blocks = "layer1.feed"};
     CHECK(unit::flaw([&] { (void)sdp::combined(all, heads)(m, 2); }, {"neuron group", "'layer0.heads'", "two"}) == "");
     CHECK(unit::flaw([&] { (void)sdp::combined(feed, every)(m, 2); }, {"block", "'layer1.feed'", "two"}) == "");
     CHECK_NOTHROW((void)sdp::combined(all, every)(m, 2));

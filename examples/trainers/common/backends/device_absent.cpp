@@ -2,13 +2,14 @@
 //
 // In the place of device_training.cpp where there is no CUDA, or a libtorch without it.
 #include "common/run/run.hpp"
+#include "common/settings/sentence.hpp"
 
 namespace trainer {
 
 namespace {
     [[noreturn]] run_report absent()
     {
-        sdp::detail::fail<usage_error>("--device cuda: this program was built without CUDA, or with a libtorch that has none");
+        fail<usage_error>("--device cuda: this program was built without CUDA, or with a libtorch that has none");
     }
 } // namespace
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "common/backends/device.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 
@@ -35,7 +36,7 @@ c10::Device torch_device(compute_device d)
 void require_device(compute_device d)
 {
     if (d == compute_device::cuda && c10::cuda::device_count() < 1)
-        sdp::detail::fail("--device cuda: no CUDA device was found");
+        fail("--device cuda: no CUDA device was found");
 }
 
 memory_meter& meter_this_thread(compute_device d)

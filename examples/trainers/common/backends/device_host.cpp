@@ -2,6 +2,7 @@
 //
 // In the place of device_cuda.cpp where libtorch knows no CUDA.
 #include "common/backends/device.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/error.hpp>
 
@@ -15,7 +16,7 @@ c10::Device torch_device(compute_device)
 void require_device(compute_device d)
 {
     if (d == compute_device::cuda)
-        sdp::detail::fail<usage_error>("--device cuda: this program was built without CUDA, or with a libtorch that has none");
+        fail<usage_error>("--device cuda: this program was built without CUDA, or with a libtorch that has none");
 }
 
 memory_meter& meter_this_thread(compute_device)

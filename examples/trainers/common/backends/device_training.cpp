@@ -3,6 +3,7 @@
 // Training on CUDA devices: workers that are threads and share one, ranks of NCCL with one each, or one worker alone.
 #include "common/run/rehearsal.hpp"
 #include "common/run/training.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/comm/cuda_threads.hpp>
 #include <sdp/comm/nccl.hpp>
@@ -45,21 +46,22 @@ namespace {
         ncclUniqueId id;
         if (o.rank == 0) {
             if (std::filesystem::exists(o.rendezvous))
-                sdp::detail::fail("--rendezvous ", o.rendezvous, " exists already; expected a file of this run alone");
-            sdp::detail::check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+                fail("--rendezvous ", o.rendezvous, " exists already; expected a file of this run alone");
+            if (const auto code = ncclGetUniqueId(&id); code != ncclSuccess)
+                throw sdp::nccl_error(sentence("ncclGetUniqueId failed: ", ncclGetErrorString(code)), code);
             const auto part = o.rendezvous + ".part";
             if (!std::ofstream(part, std::ios::binary).write(id.internal, sizeof id.internal))
-                sdp::detail::fail("cannot write '", part, "'");
+                fail("cannot write '", part, "'");
             std::filesystem::rename(part, o.rendezvous);
             return id;
         }
         for (int tries = 0; !std::filesystem::exists(o.rendezvous); ++tries) {
             if (tries == 600)
-                sdp::detail::fail("rank 0 has not written ", o.rendezvous, " within a minute");
+                fail("rank 0 has not written ", o.rendezvous, " within a minute");
             std::this_thread::sleep_for(std::chrono::milliseconds(100));
         }
         if (!std::ifstream(o.rendezvous, std::ios::binary).read(id.internal, sizeof id.internal))
-            sdp::detail::fail("cannot read '", o.rendezvous, "'");
+            fail("cannot read '", o.rendezvous, "'");
         return id;
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "common/run/run.hpp"
 #include "common/run/training.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/comm/mpi.hpp>
 
@@ -41,7 +42,7 @@ int run_on_mpi(int argc, char** argv, program& p)
         return 0;
     } catch (...) {
         auto result = outcome_of(std::current_exception());
-        result.message.insert(0, sdp::detail::text("rank ", world.rank(), ": "));
+        result.message.insert(0, sentence("rank ", world.rank(), ": "));
         const int code = report(p.name(), result);
         environment.abort(code); // the others may be waiting for this rank
         return code;

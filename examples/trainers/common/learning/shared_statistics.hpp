@@ -18,7 +18,7 @@ template <class Communicator> class shared_statistics {
 public:
     shared_statistics(const task& t, const sdp::assignment& holders, chosen_masking masking, Communicator& comm)
         : task_(t)
-        , net_(*t.statistics(), known_assignment {&holders}, masking, comm, {.layout = sdp::value_layout::split})
+        , net_(*t.statistics(), known_assignment {&holders}, masking, comm, {.local = {.layout = sdp::value_layout::split}})
     {
     }
     [[nodiscard]] const sdp::subnetwork& subnetwork() const noexcept { return net_.subnetwork(); }

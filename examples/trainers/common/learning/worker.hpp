@@ -22,7 +22,7 @@ namespace trainer {
     sdp::synchronizer_options out;
     out.normalizer = o.normalizer == normalization::holders ? sdp::normalizer::holders : sdp::normalizer::world;
     out.update = o.owner_update ? sdp::update_mode::owner_update : sdp::update_mode::average;
-    out.layout = sdp::value_layout::split;
+    out.local.layout = sdp::value_layout::split;
     out.wire = o.wire_format == wire::bf16 ? sdp::wire_format::bf16
         : o.wire_format == wire::f16       ? sdp::wire_format::f16
                                            : sdp::wire_format::as_is;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "common/model/weights.hpp"
 #include "common/model/streams.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <sdp/adapters/torch.hpp>
 #include <sdp/random.hpp>
@@ -16,7 +17,7 @@ at::Tensor whole(const sdp::model& m, const weights& stored, sdp::parameter_id i
 {
     const auto& parts = stored[sdp::index_of(id)];
     if (parts.size() > 1)
-        sdp::detail::fail("parameter '", m[id].name, "' is stored in ", parts.size(), " parts; expected at most one");
+        fail("parameter '", m[id].name, "' is stored in ", parts.size(), " parts; expected at most one");
     return parts.empty() ? at::Tensor() : parts.front().value;
 }
 

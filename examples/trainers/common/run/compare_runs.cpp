@@ -2,6 +2,7 @@
 /// @file
 /// @brief Puts the summaries of runs side by side, and their loss curves into one table.
 
+#include "common/settings/sentence.hpp"
 #include <sdp/error.hpp>
 
 #include <CLI/CLI.hpp>
@@ -25,11 +26,11 @@ json read_summary(const std::string& path)
 {
     std::ifstream file(path);
     if (!file)
-        sdp::detail::fail("cannot open the summary '", path, "'");
+        fail("cannot open the summary '", path, "'");
     try {
         return json::parse(file);
     } catch (const json::exception& e) {
-        sdp::detail::fail("the summary '", path, "' is not JSON: ", e.what());
+        fail("the summary '", path, "' is not JSON: ", e.what());
     }
 }
 
@@ -123,7 +124,7 @@ void write_curves(const std::string& path, const std::vector<json>& runs, const 
     for (std::size_t r = 0; r < runs.size(); ++r) {
         std::ifstream trace(traces[r]);
         if (!trace)
-            sdp::detail::fail("cannot open the trace '", traces[r], "'");
+            fail("cannot open the trace '", traces[r], "'");
         int step = 0;
         for (std::string loss; trace >> step >> loss;)
             cell(step, r) = loss;
@@ -143,7 +144,7 @@ void write_curves(const std::string& path, const std::vector<json>& runs, const 
         file << '\n';
     }
     if (!file.flush())
-        sdp::detail::fail("cannot write '", path, "'");
+        fail("cannot write '", path, "'");
 }
 
 } // namespace
@@ -159,8 +160,7 @@ int main(int argc, char** argv)
     CLI11_PARSE(app, argc, argv);
     try {
         if (!curves.empty() && traces.size() != summaries.size())
-            sdp::detail::fail(
-                "--curves needs a trace for each of the ", summaries.size(), " summaries; ", traces.size(), " were given");
+            fail("--curves needs a trace for each of the ", summaries.size(), " summaries; ", traces.size(), " were given");
         std::vector<json> runs;
         for (const auto& path : summaries)
             runs.push_back(read_summary(path));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "common/run/report.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -84,7 +85,7 @@ void write_summary(const std::string& path, const options& o, const run_report& 
     std::ofstream file(path);
     file << out.dump(2) << '\n';
     if (!file.flush())
-        sdp::detail::fail("cannot write the summary to '", path, "'");
+        fail("cannot write the summary to '", path, "'");
 }
 
 trace_file::trace_file(const std::string& path)
@@ -94,7 +95,7 @@ trace_file::trace_file(const std::string& path)
         return;
     file_.open(path_);
     if (!file_)
-        sdp::detail::fail("cannot write the trace to '", path_, "'");
+        fail("cannot write the trace to '", path_, "'");
 }
 
 void trace_file::write(int step, double loss)
@@ -104,7 +105,7 @@ void trace_file::write(int step, double loss)
     char line[64];
     std::snprintf(line, sizeof line, "%d %.9g\n", step, loss);
     if (!(file_ << line << std::flush)) // for who follows it
-        sdp::detail::fail("cannot write the trace to '", path_, "'");
+        fail("cannot write the trace to '", path_, "'");
 }
 
 progress::progress(std::string method, int steps, std::string item)

@@ -4,6 +4,7 @@
 #include "common/backends/memory.hpp"
 #include "common/model/partition.hpp"
 #include "common/run/stop.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <fstream>
 #include <iostream>
@@ -17,13 +18,13 @@ job prepare(int argc, char** argv, program& p, int workers)
     if (o.workers == 0)
         o.workers = workers > 0 ? workers : 4;
     if (workers > 0 && o.workers != workers)
-        sdp::detail::fail<usage_error>("--workers ", o.workers, " differs from the number of MPI ranks, ", workers);
+        fail<usage_error>("--workers ", o.workers, " differs from the number of MPI ranks, ", workers);
     if (o.rank >= o.workers)
-        sdp::detail::fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
+        fail<usage_error>("--rank ", o.rank, " is not one of ", o.workers, " workers");
     require_device(o.device);
     // A file that cannot be written should fail before the training, not after it.
     if (!o.summary.empty() && !std::ofstream(o.summary, std::ios::app))
-        sdp::detail::fail("cannot write the summary to '", o.summary, "'");
+        fail("cannot write the summary to '", o.summary, "'");
     out.what = p.load(o);
     (void)chosen_partition(o, *out.what)(out.what->model(), o.workers);
     for (int rank = 0; rank < o.workers; ++rank)

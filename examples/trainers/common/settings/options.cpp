@@ -2,6 +2,7 @@
 #include "common/settings/options.hpp"
 #include "common/model/program.hpp"
 #include "common/settings/choice.hpp"
+#include "common/settings/sentence.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -11,7 +12,6 @@ namespace trainer {
 namespace {
     void check(const options& o)
     {
-        using sdp::detail::fail;
         const bool split = o.partition != partition_kind::none;
         const auto probability = [](const char* flag, double p) {
             if (!(p >= 0 && p < 1))
@@ -152,15 +152,14 @@ bool asks_for_mpi(int argc, char** argv)
 
 std::string method_name(const options& o)
 {
-    using sdp::detail::text;
     std::string out;
     if (o.partition != partition_kind::none)
-        out = text(o.partition == partition_kind::neuron ? "neuron" : "block",
+        out = sentence(o.partition == partition_kind::neuron ? "neuron" : "block",
             o.masking == masking_kind::forward ? " forward" : " backward", " C=", o.coverage);
     else if (o.shrink == shrinking::pinned)
         out = "only what is pinned";
     else if (o.shrink != shrinking::none)
-        out = text(o.coverage, o.shrink == shrinking::neuron ? " of the neurons" : " of the blocks");
+        out = sentence(o.coverage, o.shrink == shrinking::neuron ? " of the neurons" : " of the blocks");
     else
         out = "dense";
     if (o.owner_update)
@@ -168,9 +167,9 @@ std::string method_name(const options& o)
     if (o.checkpoint)
         out += ", checkpoints";
     if (o.dropout > 0)
-        out += text(", dropout ", o.dropout);
+        out += sentence(", dropout ", o.dropout);
     if (o.stochastic_depth > 0)
-        out += text(", stochastic depth ", o.stochastic_depth);
+        out += sentence(", stochastic depth ", o.stochastic_depth);
     return out;
 }
 

@@ -80,8 +80,8 @@ public:
         const auto start = clock::now();
         for (int round = 0; !done(); ++round) {
             if (round % 64 == 63 && clock::now() - start >= limit)
-                fail<timeout_error>(
-                    "rank ", rank_, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
+                fail_by_peer<timeout_error>(
+                    rank_, peer, "rank ", rank_, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
             if (!node_->is_whole_world()) { // messages to other nodes may need this rank's progress
                 int arrived = 0;
                 MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, native(), &arrived, MPI_STATUS_IGNORE);
@@ -263,10 +263,12 @@ private:
         if (code != MPI_SUCCESS) {
             int error_class = code;
             MPI_Error_class(code, &error_class);
-            const auto what = error_class == MPI_ERR_TRUNCATE
-                ? sentence(" has more than the ", piece.message_bytes, " bytes that the receiver expects")
-                : sentence(" (", piece.message_bytes, " bytes) failed");
-            batch.failure = std::make_exception_ptr(mpi_error(what, code));
+            if (error_class == MPI_ERR_TRUNCATE)
+                batch.failure = std::make_exception_ptr(
+                    mpi_error(sentence(" has more than the ", piece.message_bytes, " bytes that the receiver expects"), code));
+            else
+                batch.failure = std::make_exception_ptr(
+                    peer_error(mpi_error(sentence(" (", piece.message_bytes, " bytes) failed"), code).what(), rank_, piece.peer));
             return;
         }
         if (piece.outgoing)
@@ -274,7 +276,7 @@ private:
         int found = 0;
         check_mpi(MPI_Get_count(&status, MPI_BYTE, &found), "MPI_Get_count");
         if (found != piece.bytes)
-            batch.failure = std::make_exception_ptr(error(sentence(
+            batch.failure = std::make_exception_ptr(input_error(sentence(
                 " has a piece of ", found, " bytes where ", piece.bytes, " were expected (", piece.message_bytes, " in all)")));
     }
 
@@ -282,7 +284,7 @@ private:
     {
         const auto open = std::ranges::find_if(batch.requests, [](MPI_Request request) { return request != MPI_REQUEST_NULL; });
         const auto& piece = batch.pieces[static_cast<std::size_t>(open - batch.requests.begin())];
-        fail<timeout_error>("rank ", rank_, " waited ", limit.count(), " ms ",
+        fail_by_peer<timeout_error>(rank_, piece.peer, "rank ", rank_, " waited ", limit.count(), " ms ",
             piece.outgoing ? "to send to rank " : "to receive from rank ", piece.peer, " (tag ", batch.tag, ", ",
             piece.message_bytes, " bytes)");
     }

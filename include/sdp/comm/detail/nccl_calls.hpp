@@ -51,7 +51,8 @@ namespace detail {
     }
 
     /// Creates a communicator. Collective.
-    /// @throws sdp::nccl_error also if a peer is not there within the time-out
+    /// @throws sdp::timeout_error if a peer is not there within the time-out
+    /// @throws sdp::nccl_error if NCCL fails
     [[nodiscard]] inline ncclComm_t make_communicator(const ncclUniqueId& id, int rank, int size, const nccl_options& options)
     {
         ncclComm_t handle = nullptr;
@@ -64,11 +65,11 @@ namespace detail {
             return handle;
         ncclCommAbort(handle);
         if (code == ncclInProgress)
-            throw nccl_error(text("rank ", rank, " waited ", options.timeout.count(), " ms for all ", size,
-                                 " ranks to make their NCCL communicator"),
-                code);
+            fail_by_peer<timeout_error>(rank, -1, "rank ", rank, " waited ", options.timeout.count(), " ms for all ", size,
+                " ranks to make their NCCL communicator");
         throw nccl_error(
-            text("rank ", rank, ": making the NCCL communicator of ", size, " ranks failed: ", ncclGetErrorString(code)), code);
+            text("rank ", rank, ": making the NCCL communicator of ", size, " ranks failed: ", ncclGetErrorString(code)), code,
+            rank);
     }
 
     /// Destroys a communicator without pending operations. False if this takes too long; the communicator then has to be aborted.

@@ -89,10 +89,10 @@ public:
         check_nccl(ncclCommGetAsyncError(handle_, &code), "ncclCommGetAsyncError");
         if (code == ncclSuccess || code == ncclInProgress)
             return;
-        const auto who = unfinished();
+        const auto [who, peer] = unfinished();
         abort();
-        throw nccl_error(
-            text("rank ", rank_, ": NCCL has failed in an exchange with ", who, ": ", ncclGetErrorString(code)), code);
+        throw nccl_error(text("rank ", rank_, ": NCCL has failed in an exchange with ", who, ": ", ncclGetErrorString(code)),
+            code, rank_, peer);
     }
 
     /// Enqueues grouped messages between devices on the stream.
@@ -143,17 +143,17 @@ public:
     }
 
     /// Returns once the event is reached.
-    /// @throws sdp::nccl_error naming the peers of the first unfinished exchange
+    /// @throws sdp::timeout_error, or sdp::nccl_error if NCCL fails, naming the peers of the first unfinished exchange
     void wait(const cuda::event& e, std::chrono::milliseconds limit)
     {
         const auto end = end_of(limit);
         while (!e.reached()) {
             throw_if_failed();
             if (std::chrono::steady_clock::now() >= end) {
-                const auto who = unfinished();
+                const auto [who, peer] = unfinished();
                 abort();
-                throw nccl_error(
-                    text("rank ", rank_, " waited ", limit.count(), " ms for an exchange with ", who), ncclSystemError);
+                fail_by_peer<timeout_error>(
+                    rank_, peer, "rank ", rank_, " waited ", limit.count(), " ms for an exchange with ", who);
             }
             std::this_thread::sleep_for(std::chrono::microseconds(20));
         }
@@ -172,13 +172,13 @@ private:
     void refuse_aborted() const
     {
         if (aborted_)
-            throw nccl_error(text("rank ", rank_, " cannot go on: its NCCL communicator was aborted"), ncclInvalidUsage);
+            throw nccl_error(text("rank ", rank_, " cannot go on: its NCCL communicator was aborted"), ncclInvalidUsage, rank_);
     }
 
     [[nodiscard]] static bool accepted(ncclResult_t code) noexcept { return code == ncclSuccess || code == ncclInProgress; }
 
     /// Waits until the operations given to NCCL are on the stream, which non-blocking communicators enqueue later.
-    /// @throws sdp::nccl_error naming the peers
+    /// @throws sdp::timeout_error, or sdp::nccl_error if NCCL fails, naming the peers
     void settle(ncclResult_t begun, const char* what, std::span<const int> peers)
     {
         const auto code = outcome_of(handle_, begun, options_.timeout);
@@ -187,11 +187,10 @@ private:
         abort();
         const auto with = peers.empty() ? std::string("all ranks") : names(peers);
         if (code == ncclInProgress)
-            throw nccl_error(
-                text("rank ", rank_, " waited ", options_.timeout.count(), " ms for an ", what, " with ", with, " to begin"),
-                code);
-        throw nccl_error(
-            text("rank ", rank_, ": an ", what, " with ", with, " failed in NCCL: ", ncclGetErrorString(code)), code);
+            fail_by_peer<timeout_error>(rank_, single(peers), "rank ", rank_, " waited ", options_.timeout.count(), " ms for an ",
+                what, " with ", with, " to begin");
+        throw nccl_error(text("rank ", rank_, ": an ", what, " with ", with, " failed in NCCL: ", ncclGetErrorString(code)), code,
+            rank_, single(peers));
     }
 
     [[nodiscard]] static std::string names(std::span<const int> ranks)
@@ -205,14 +204,21 @@ private:
         return out;
     }
 
-    [[nodiscard]] std::string unfinished() const
+    /// The rank that all of these are, or −1.
+    [[nodiscard]] static int single(std::span<const int> ranks) noexcept
+    {
+        return !ranks.empty() && std::ranges::all_of(ranks, [&](int rank) { return rank == ranks[0]; }) ? ranks[0] : -1;
+    }
+
+    /// The names of the peers of the first unfinished exchange, and the peer if it is one.
+    [[nodiscard]] std::pair<std::string, int> unfinished() const
     {
         for (std::size_t i = 0; i < marks_.size(); ++i) {
             const auto& m = marks_[(next_mark_ + i) % marks_.size()]; // oldest first
             if (m.used && !m.done.reached())
-                return names(m.peers);
+                return {names(m.peers), single(m.peers)};
         }
-        return "ranks that are not known";
+        return {"ranks that are not known", -1};
     }
 
     ncclComm_t handle_;

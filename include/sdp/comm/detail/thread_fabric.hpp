@@ -75,7 +75,7 @@ public:
             throw_if_aborted(rank);
             // `left` is read first: everything a rank did before it left is visible once `left` is.
             if (endpoint(peer).left.load() && !done())
-                fail("rank ", rank, " waits for rank ", peer, ", but rank ", peer,
+                fail_by_peer(rank, peer, "rank ", rank, " waits for rank ", peer, ", but rank ", peer,
                     " has left the group without its part of the exchange");
         };
         endpoint(peer).progress.sleep_until(
@@ -87,7 +87,8 @@ public:
                 return done();
             },
             [&] {
-                fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
+                fail_by_peer<timeout_error>(
+                    rank, peer, "rank ", rank, " waited ", limit.count(), " ms for rank ", peer, " in the memory they share");
             });
     }
 

@@ -53,7 +53,8 @@ public:
         for (const auto peer : peers) {
             if (!gate_of_(peer).enter()) {
                 release();
-                fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", ranks[peer], " ended within a step");
+                fail_by_peer<aborted_error>(rank, ranks[peer], "rank ", rank, " cannot go on with its exchange: rank ",
+                    ranks[peer], " ended within a step");
             }
             ++entered_;
         }

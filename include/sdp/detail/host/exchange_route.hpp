@@ -98,7 +98,7 @@ public:
         try {
             wait(limit_);
         } catch (const timeout_error& e) {
-            fail<timeout_error>("bucket ", b, " of ", buckets_, ", ", what, ": ", e.what());
+            fail_by_peer<timeout_error>(e.rank(), e.peer(), "bucket ", b, " of ", buckets_, ", ", what, ": ", e.what());
         }
     }
 

@@ -168,7 +168,7 @@ public:
 private:
     [[nodiscard]] bucket_wait wait_for(const synchronizer_options& options) const noexcept
     {
-        return {buffers_.buckets().size(), options.timeout};
+        return {buffers_.buckets().size(), options.local.timeout};
     }
 
     [[nodiscard]] std::size_t route_bytes() const noexcept

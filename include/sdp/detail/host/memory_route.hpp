@@ -37,7 +37,7 @@ public:
         if (!may_share_memory(buffers.plan(), parts.comm, parts.options))
             return;
         memory_.emplace(parts.comm, buffers.plan(), buffers.peers(), buffers.buckets(), buffers.routes(),
-            segment_options {static_cast<std::size_t>(parts.options.buckets_in_flight), in_tensors<C>(parts.options),
+            segment_options {static_cast<std::size_t>(parts.options.local.buckets_in_flight), in_tensors<C>(parts.options),
                 C::one_address_space, parts.gradient_bytes});
         parts.passes.meet_in(memory_->layout());
     }

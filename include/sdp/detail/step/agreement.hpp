@@ -91,7 +91,7 @@ std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::
     collectives.broadcast(0, std::span(&found, 1));
     sentence.resize(static_cast<std::size_t>(found.length));
     collectives.broadcast(0, std::span(sentence.data(), sentence.size()));
-    throw error(sentence);
+    throw input_error(sentence, found.rank);
 }
 
 } // namespace sdp::detail

@@ -233,7 +233,7 @@ private:
     {
         if (options.shared_gradients)
             fail("shared_gradients is set, but this communicator works on a stream; expected the host's own gradients");
-        if (options.progress_thread)
+        if (options.local.progress_thread)
             fail("progress_thread is set, but this communicator works on a stream, which needs none");
         return options;
     }

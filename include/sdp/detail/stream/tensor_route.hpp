@@ -41,7 +41,7 @@ public:
         : comm_(&comm)
         , buffers_(&buffers)
         , sent_(&sent)
-        , limit_(options.timeout)
+        , limit_(options.local.timeout)
         , arrays_(comm)
     {
         if (!may_share_memory(buffers.plan(), comm, options))
@@ -163,7 +163,7 @@ private:
             if (!done())
                 segment_->wait(buffers_->peers().ranks[peer], done, limit_);
         } catch (const timeout_error& e) {
-            fail<timeout_error>(what, " in tensors: ", e.what());
+            fail_by_peer<timeout_error>(e.rank(), e.peer(), what, " in tensors: ", e.what());
         }
     }
 

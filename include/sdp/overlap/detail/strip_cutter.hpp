@@ -89,7 +89,7 @@ public:
         constexpr std::uint64_t short_run = 1024, block = 32768; // elements
         const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
         constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // bounds the number of pieces in the plan
-        if (row < short_run * residency_.runs(split.back().group).size())
+        if (row < short_run * residency_.runs(split.back().group).size() * sections_of(split.back()).size())
             whole.block_rows = (std::max)({block / row, least_piece * count_sets(split.back().group) / row,
                 (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
 
@@ -97,16 +97,21 @@ public:
         for (std::size_t i = 0; i + 1 < split.size(); ++i) {
             const auto at = static_cast<std::size_t>(split[i].axis);
             std::vector<strip> next;
-            for (const auto& box : boxes)
-                for (const auto& run : runs_of(split[i].group)) {
-                    const auto residents = classes_.intersect(box.residents, run.residents);
-                    if (!wanted(residents))
-                        continue;
-                    auto& part = next.emplace_back(box);
-                    part.residents = residents;
-                    part.begin[at] = run.begin * split[i].elements_per_neuron;
-                    part.rows[at] = (run.end - run.begin) * split[i].elements_per_neuron;
+            for (const auto& box : boxes) {
+                index_t first = 0;
+                for (const index_t per_neuron : sections_of(split[i])) {
+                    for (const auto& run : runs_of(split[i].group)) {
+                        const auto residents = classes_.intersect(box.residents, run.residents);
+                        if (!wanted(residents))
+                            continue;
+                        auto& part = next.emplace_back(box);
+                        part.residents = residents;
+                        part.begin[at] = first + run.begin * per_neuron;
+                        part.rows[at] = (run.end - run.begin) * per_neuron;
+                    }
+                    first += per_neuron * model_[split[i].group].neurons;
                 }
+            }
             boxes = std::move(next);
         }
 
@@ -125,6 +130,7 @@ private:
     void cut_last(const strip& box, const neuron_axis& axis, std::vector<std::size_t>& ends)
     {
         const auto runs = runs_of(axis.group);
+        const auto sections = sections_of(axis);
         const std::size_t first = strips_.size();
         met_.clear();
         for (const auto& run : runs) {
@@ -140,19 +146,22 @@ private:
                 ends.push_back(0);
             }
             if (number != none)
-                ++ends[number];
+                ends[number] += sections.size();
         }
         std::size_t next = intervals_.size();
         for (std::size_t i = first; i < strips_.size(); ++i) // turns counts into beginnings, which become ends as runs are added
             next += std::exchange(ends[i], next);
         intervals_.resize(next);
-        const index_t per_neuron = axis.elements_per_neuron;
-        for (std::size_t i = 0; i < runs.size(); ++i)
-            if (const auto number = strip_of_[met_[i]]; number != none) {
-                const interval run {runs[i].begin * per_neuron, runs[i].end * per_neuron};
-                intervals_[ends[number]++] = run;
-                strips_[number].row_indices += static_cast<std::uint64_t>(run.end - run.begin);
-            }
+        index_t before = 0; // indices of the sections before
+        for (const index_t per_neuron : sections) {
+            for (std::size_t i = 0; i < runs.size(); ++i)
+                if (const auto number = strip_of_[met_[i]]; number != none) {
+                    const interval run {before + runs[i].begin * per_neuron, before + runs[i].end * per_neuron};
+                    intervals_[ends[number]++] = run;
+                    strips_[number].row_indices += static_cast<std::uint64_t>(run.end - run.begin);
+                }
+            before += per_neuron * model_[axis.group].neurons;
+        }
         for (std::size_t i = first; i < strips_.size(); ++i)
             strip_of_[strips_[i].residents] = none;
     }

@@ -182,7 +182,7 @@ namespace sdp {
 SDP_INLINE assignment block_partition::operator()(const model& m, int world) const
 {
     assignment out(m, world);
-    const int k = holders_for(coverage, world);
+    const int k = holders_for(coverage, holders, world);
     const auto selected = detail::select_blocks(m, blocks);
     std::vector<double> costs;
     for (const block_id b : selected)

@@ -21,7 +21,7 @@ SDP_INLINE assignment nested_partition::operator()(const model& m, int world) co
         for (const group_id id : detail::select_groups(m, inner.groups)) {
             const auto within = m.enclosing_block(id);
             const auto workers = within ? out.holders(*within) : rank_set::all(world);
-            dealer.add(id, workers, holders_for(inner.coverage, workers.size()));
+            dealer.add(id, workers, holders_for(inner.coverage, inner.holders, workers.size()));
         }
         dealer.write(out);
         return out;
@@ -31,7 +31,7 @@ SDP_INLINE assignment nested_partition::operator()(const model& m, int world) co
     for (const group_id id : detail::select_groups(m, inner.groups)) {
         const auto within = m.enclosing_block(id);
         candidates.push_back(within ? out.holders(*within).ranks() : rank_set::all(world).ranks());
-        design.add(id, candidates.back(), holders_for(inner.coverage, static_cast<int>(candidates.back().size())));
+        design.add(id, candidates.back(), holders_for(inner.coverage, inner.holders, static_cast<int>(candidates.back().size())));
     }
     design.write(out);
     return out;

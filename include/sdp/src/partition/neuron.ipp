@@ -212,7 +212,7 @@ namespace sdp {
 SDP_INLINE assignment neuron_partition::operator()(const model& m, int world) const
 {
     assignment out(m, world);
-    const int k = holders_for(coverage, world);
+    const int k = holders_for(coverage, holders, world);
     if (design != holder_design::random) {
         detail::neuron_dealer dealer(m, *this);
         for (const group_id id : detail::select_groups(m, groups))

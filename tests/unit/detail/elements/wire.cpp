@@ -338,7 +338,7 @@ TEST_CASE_TEMPLATE("what the type does not hold is rounded once on the way there
                 options.wire = wire_of<W>();
                 options.route = route;
                 options.bucket_bytes = seed % 3 == 0 ? 1 : seed % 3 == 1 ? 100 : 1 << 20;
-                options.buckets_in_flight = 1 + static_cast<int>(seed % 4);
+                options.local.buckets_in_flight = 1 + static_cast<int>(seed % 4);
                 options.normalizer = seed % 5 == 0 ? sdp::normalizer::world : sdp::normalizer::holders;
                 auto found = given;
                 exchange(s, options, found, weighted ? weights : std::vector<double> {});

@@ -272,7 +272,7 @@ TEST_CASE("what all workers hold may be summed by the transport, beside other wa
             sdp::run_workers(s.world, [&](sdp::thread_communicator comm) {
                 sdp::synchronizer_options options;
                 options.bucket_bytes = seed % 2 == 0 ? 1 : 200;
-                options.buckets_in_flight = 1 + static_cast<int>(seed % 3);
+                options.local.buckets_in_flight = 1 + static_cast<int>(seed % 3);
                 options.normalizer = seed % 5 == 0 ? sdp::normalizer::world : sdp::normalizer::holders;
                 const double weight = weighted ? 1 + comm.rank() : 0;
                 sdp::traffic sent;
@@ -341,7 +341,7 @@ TEST_CASE("what is sent from where it lies needs no room to be packed, and has t
     sdp::run_workers(4, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options options;
         options.bucket_bytes = 1;
-        options.buckets_in_flight = 5;
+        options.local.buckets_in_flight = 5;
         const auto lines = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
         // Of a matrix with k holders a worker packs what k − 1 others own, and receives what it owns from k − 1 others; a swap is
         // the whole matrix each way.
@@ -401,8 +401,8 @@ TEST_CASE("what was done in memory is told before messages are waited for")
     sdp::run_workers(3, [&](sdp::thread_communicator comm) {
         sdp::synchronizer_options options;
         options.bucket_bytes = 1;
-        options.buckets_in_flight = 1;
-        options.timeout = 20s;
+        options.local.buckets_in_flight = 1;
+        options.local.timeout = 20s;
         options.costs = {.messages = {1000, 0}, .memory = {0, 1000}}; // the scalar through memory, the others not
         sdp::synchronizer sync(m, residents, comm, options);
         std::vector<std::vector<float>> gradients {std::vector<float>(64), std::vector<float>(1024), std::vector<float>(1)};
@@ -442,8 +442,8 @@ TEST_CASE("a worker that fails while its gradients are exposed ends the others, 
         options.route = round % 4 < 3 ? routes[0] : routes[static_cast<std::size_t>(round / 4 % 4)];
         options.wire = round % 3 == 0 ? sdp::wire_format::bf16 : sdp::wire_format::as_is;
         options.bucket_bytes = round % 2 == 0 ? 1 : 1 << 16;
-        options.buckets_in_flight = 1 + round % 4;
-        options.timeout = 60s;
+        options.local.buckets_in_flight = 1 + round % 4;
+        options.local.timeout = 60s;
         const bool complete_step_first = round % 5 == 0;
         const int delay = r.below(300);
         std::atomic<int> aborted = 0;

@@ -283,7 +283,7 @@ TEST_CASE("a route from outside of the library gives the same bits and counts th
                     s.options.wire = wire;
                     if (small) {
                         s.options.bucket_bytes = 1;
-                        s.options.buckets_in_flight = 1;
+                        s.options.local.buckets_in_flight = 1;
                     }
                     std::array<run_result, world> by_letters, by_messages;
                     board letters;
@@ -347,7 +347,7 @@ TEST_CASE("the engine abandons a route from outside when a wait takes too long, 
     std::string said;
     sdp::run_workers(2, [&](sdp::thread_communicator inner) {
         sdp::synchronizer_options options;
-        options.timeout = 50ms;
+        options.local.timeout = 50ms;
         sdp::data_parallel net(
             square(8), sdp::neuron_partition {.coverage = 1}, sdp::forward_masking {}, writer(inner, letters, messages), options);
         if (net.rank() == 1)

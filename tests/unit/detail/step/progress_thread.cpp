@@ -29,10 +29,10 @@ template <class C> std::vector<float> train(C comm, bool with_thread, sdp::wire_
         m.add_parameter("matrix " + std::to_string(p), {8, 40}, {.axes = {{0, g}}});
     sdp::synchronizer_options options;
     options.bucket_bytes = 1;
-    options.buckets_in_flight = 2;
+    options.local.buckets_in_flight = 2;
     options.wire = wire;
-    options.progress_thread = with_thread;
-    options.timeout = 1min;
+    options.local.progress_thread = with_thread;
+    options.local.timeout = 1min;
     sdp::data_parallel net(m, sdp::neuron_partition {.coverage = 0.75}, sdp::forward_masking {}, std::move(comm), options);
     std::vector<std::vector<float>> gradients;
     for (int step = 0; step < 3; ++step) {
@@ -104,8 +104,8 @@ TEST_CASE("the thread sums and sends on what arrives while the host calls nothin
         sdp::model m;
         m.add_parameter("matrix", {40, 40});
         sdp::synchronizer_options options;
-        options.progress_thread = true;
-        options.timeout = 1min;
+        options.local.progress_thread = true;
+        options.local.timeout = 1min;
         const watched comm(inner);
         sdp::data_parallel net(m, sdp::pinned {}, sdp::forward_masking {}, comm, options);
         std::vector<float> gradient(1600, static_cast<float>(net.rank()));

@@ -102,7 +102,7 @@ TEST_CASE("what has no meaning on a stream is refused")
         };
         sdp::synchronizer_options shared, thread, memory;
         shared.shared_gradients = true;
-        thread.progress_thread = true;
+        thread.local.progress_thread = true;
         memory.route = sdp::route_choice::memory;
         CHECK(unit::flaw(make(shared), {"shared_gradients", "stream"}) == "");
         CHECK(unit::flaw(make(thread), {"progress_thread", "stream"}) == "");

@@ -173,7 +173,7 @@ TEST_CASE("whoever is late is named, and tensors are left alone after that")
     std::string told;
     const auto worker = [&](int rank) {
         sdp::synchronizer_options options;
-        options.timeout = rank == 0 ? 50ms : 60s;
+        options.local.timeout = rank == 0 ? 50ms : 60s;
         sdp::data_parallel net(square(16), sdp::neuron_partition {.coverage = 1}, sdp::forward_masking {},
             reaching_stream_communicator(group.communicator(rank)), options);
         auto gradients = gradients_of(net, static_cast<float>(rank));

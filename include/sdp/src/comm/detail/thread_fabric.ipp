@@ -107,7 +107,8 @@ SDP_INLINE thread_batch* thread_fabric::prepare(
     const std::lock_guard lock(self.mutex);
     self.check_exchange(tag, sends, receives);
     if (const int cause = failing_rank(); cause >= 0)
-        fail<aborted_error>("rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
+        fail_by_peer<aborted_error>(
+            rank, cause, "rank ", rank, " cannot start an exchange with tag ", tag, ": rank ", cause, " has failed");
     if (sends.empty() && receives.empty())
         return nullptr;
     return self.batches.take(tag, sends, receives);
@@ -175,7 +176,7 @@ SDP_INLINE void thread_fabric::withdraw(int rank, thread_message& message) noexc
 SDP_INLINE void thread_fabric::throw_if_aborted(int rank) const
 {
     if (const int cause = failing_rank(); cause >= 0)
-        fail<aborted_error>("rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
+        fail_by_peer<aborted_error>(rank, cause, "rank ", rank, " cannot go on with its exchange: rank ", cause, " has failed");
 }
 
 SDP_INLINE void thread_fabric::throw_if_hopeless(int rank, thread_batch& batch)
@@ -192,8 +193,8 @@ SDP_INLINE void thread_fabric::throw_if_hopeless(int rank, thread_batch& batch)
     for (auto& message : batch.used()) {
         // `left` is read first: everything a rank posted before it left is visible once `left` is.
         if (endpoint(message.peer).left.load() && message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
-            fail("rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag, ", ", message.bytes,
-                " bytes), but rank ", message.peer, " has left the group without its part of the exchange");
+            fail_by_peer(rank, message.peer, "rank ", rank, " waits ", action(message), message.peer, " (tag ", message.tag, ", ",
+                message.bytes, " bytes), but rank ", message.peer, " has left the group without its part of the exchange");
     }
 }
 
@@ -201,8 +202,8 @@ SDP_INLINE void thread_fabric::throw_if_late(int rank, thread_batch& batch, std:
 {
     for (auto& message : batch.used())
         if (message.stage.load(std::memory_order_acquire) == thread_stage::waiting)
-            fail<timeout_error>("rank ", rank, " waited ", limit.count(), " ms ", action(message), message.peer, " (tag ",
-                message.tag, ", ", message.bytes, " bytes)");
+            fail_by_peer<timeout_error>(rank, message.peer, "rank ", rank, " waited ", limit.count(), " ms ", action(message),
+                message.peer, " (tag ", message.tag, ", ", message.bytes, " bytes)");
 }
 
 } // namespace sdp::detail

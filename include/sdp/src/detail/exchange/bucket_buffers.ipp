@@ -26,7 +26,7 @@ SDP_INLINE bucket_buffers::bucket_buffers(overlap_plan&& plan, std::vector<bucke
     sent_in_place_.assign(interleaved_.size(), false);
     for (const bool interleaved : interleaved_)
         exposed_in_place_.push_back(rules.in_tensors && !interleaved);
-    sizes_.resize((std::min)(buckets_.size(), static_cast<std::size_t>(options.buckets_in_flight)));
+    sizes_.resize((std::min)(buckets_.size(), static_cast<std::size_t>(options.local.buckets_in_flight)));
     for (std::size_t b = 0; b < buckets_.size(); ++b) {
         const bool plain = size_of(buckets_[b].type) == wire_size_of(b); // elements are sent without conversion
         lay_out(buckets_[b], plan_, peers_, placement(), {options.shared_gradients && plain, wire_size_of(b)});

@@ -24,8 +24,11 @@ SDP_INLINE std::string describe(const model& m)
         out += text("parameter '", p.name, "' of shape ", p.shape, ", ", name_of(p.type()));
         if (p.where.within)
             out += text(", in block '", m[*p.where.within].name, "'");
-        for (const auto& axis : p.where.axes)
+        for (const auto& axis : p.where.axes) {
             out += text(", axis ", axis.axis, " in group '", m[axis.group].name, "' by ", axis.elements_per_neuron);
+            if (!axis.sections.empty())
+                out += text(" in sections ", axis.sections);
+        }
         out += '\n';
     }
     return out;
