@@ -52,9 +52,9 @@ struct neuron_axis {
     int axis = 0;
     group_id group {};
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
-    /// Elements per neuron in each section of a fused axis, in order: several matrices on the same neurons, one behind another,
-    /// such as query, key and value in one weight. Each section has all neurons. Empty for a single section.
-    std::vector<index_t> sections {};
+    /// Elements per neuron in each part of a fused axis, in order: several matrices on the same neurons, one behind another,
+    /// such as query, key and value in one weight. Each part has all neurons. Empty where nothing is fused.
+    std::vector<index_t> fused {};
 };
 
 /// The rows of a matrix (axis 0 of any tensor) are that neuron group: `{.axes = {rows(hidden)}}`.
@@ -83,10 +83,10 @@ struct neuron_axis {
 }
 
 namespace detail {
-    /// Elements per neuron in each section of an axis of a model, which are one or more.
-    [[nodiscard]] inline std::span<const index_t> sections_of(const neuron_axis& axis) noexcept
+    /// Elements per neuron in each fused part of an axis of a model, which are one or more.
+    [[nodiscard]] inline std::span<const index_t> fused_parts(const neuron_axis& axis) noexcept
     {
-        return axis.sections.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.sections);
+        return axis.fused.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.fused);
     }
 } // namespace detail
 
@@ -261,7 +261,7 @@ private:
 
     void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const
     {
-        auto& [axis, group, per_neuron, sections] = axes[i];
+        auto& [axis, group, per_neuron, fused] = axes[i];
         if (axis < 0 || static_cast<std::size_t>(axis) >= shape.size())
             detail::fail("parameter '", name, "' has shape ", shape, ", so it has no axis ", axis);
         if (index_of(group) >= groups_.size())
@@ -276,10 +276,10 @@ private:
         }
         const auto& g = groups_[index_of(group)];
         const index_t extent = shape[static_cast<std::size_t>(axis)];
-        if (!sections.empty())
-            per_neuron = sum_of_sections(name, extent, g, axes[i]);
-        if (sections.size() == 1)
-            sections.clear(); // nothing is fused
+        if (!fused.empty())
+            per_neuron = sum_of_parts(name, extent, g, axes[i]);
+        if (fused.size() == 1)
+            fused.clear(); // nothing is fused
         if (per_neuron < 0)
             detail::fail("parameter '", name, "': axis ", axis, " has ", per_neuron,
                 " elements per neuron; expected ≥ 1, or 0 to derive it");
@@ -296,21 +296,21 @@ private:
                 countable ? detail::text(per_neuron * g.neurons) : "more");
     }
 
-    [[nodiscard]] static index_t sum_of_sections(
+    [[nodiscard]] static index_t sum_of_parts(
         std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis)
     {
         index_t sum = 0;
-        for (const index_t section : axis.sections) {
-            if (section < 1)
-                detail::fail("parameter '", name, "': axis ", axis.axis, " has sections of ", axis.sections,
+        for (const index_t part : axis.fused) {
+            if (part < 1)
+                detail::fail("parameter '", name, "': axis ", axis.axis, " has fused parts of ", axis.fused,
                     " elements per neuron; expected at least 1 in each");
-            sum += std::min(section, extent);
+            sum += std::min(part, extent);
         }
         if (sum > extent / g.neurons || sum * g.neurons != extent
             || (axis.elements_per_neuron != 0 && axis.elements_per_neuron != sum))
             detail::fail("parameter '", name, "': axis ", axis.axis, " has extent ", extent, " and ",
                 axis.elements_per_neuron == 0 ? "" : detail::text(axis.elements_per_neuron, " elements per neuron in all, "),
-                "sections of ", axis.sections, " elements for each of the ", g.neurons, " neurons of group '", g.name,
+                "fused parts of ", axis.fused, " elements for each of the ", g.neurons, " neurons of group '", g.name,
                 "'; expected that they add up");
         return sum;
     }

@@ -127,13 +127,13 @@ private:
         return out;
     }
 
-    /// The elements of the selected neurons on an axis, section after section.
+    /// The elements of the selected neurons on an axis, fused part after fused part.
     [[nodiscard]] static std::vector<interval> scaled(
         const std::vector<interval>& selection, const neuron_axis& axis, index_t neurons)
     {
         std::vector<interval> out;
         index_t first = 0;
-        for (const index_t elements : detail::sections_of(axis)) {
+        for (const index_t elements : detail::fused_parts(axis)) {
             for (const auto& i : selection) {
                 const interval next {first + i.begin * elements, first + i.end * elements};
                 if (!out.empty() && out.back().end == next.begin)
