@@ -77,10 +77,9 @@ weights make_weights(const sdp::model& m, const sdp::subnetwork& mine, std::uint
     for (std::size_t p = 0; p < m.parameters().size(); ++p) {
         auto& w = out.emplace_back();
         w.id = sdp::parameter_id(p);
-        const sdp::counter_generator random(seed, p); // one stream per parameter, read at the element's place in the full model
         for (const auto& slab : mine.slabs(w.id)) {
             std::vector<float> part(static_cast<std::size_t>(slab.size()));
-            sdp::initialize(part, slab, [&](sdp::index_t i) { return 0.02 * random.normal(static_cast<std::uint64_t>(i)); });
+            sdp::initialize(part, slab, sdp::normal(seed, w.id, 0.02)); // an element has its value, whoever stores it
             if (slab.trained) {
                 w.gradient.resize(part.size());
                 w.momentum.resize(part.size());
@@ -96,11 +95,9 @@ weights make_weights(const sdp::model& m, const sdp::subnetwork& mine, std::uint
 void bind_all(auto& net, weights& all)
 {
     for (auto& w : all) {
-        std::size_t slab = 0;
-        if (net.subnetwork().trains(w.id))
-            net.bind(w.id, w.value, slab++);
-        for (auto& part : w.frozen)
-            net.bind(w.id, part, slab++);
+        std::size_t frozen = 0;
+        for (const auto& slab : net.subnetwork().slabs(w.id))
+            net.bind(slab, slab.trained ? w.value : w.frozen[frozen++]);
     }
 }
 // [initialise]
@@ -199,35 +196,29 @@ struct checkpoint {
 
 // [save]
 /// Collective. The file is whole, whatever the partition was, and one parameter at a time is in memory at its full size.
-void save(auto& net, weights& all, checkpoint& file)
+void save(auto& net, const weights& all, checkpoint& file)
 {
-    const auto write = [&](std::vector<std::vector<float>>& to, sdp::parameter_id id) {
+    const auto write = [&](std::vector<std::vector<float>>& to, sdp::parameter_id id, const std::vector<float>& mine) {
         std::vector<float> full(net.rank() == 0 ? static_cast<std::size_t>(net.model()[id].size()) : 0);
-        net.assemble(id, 0, full);
+        net.assemble(id, mine, 0, full); // from those who own the elements
         if (net.rank() == 0)
             to.push_back(std::move(full));
     };
-    for (auto& w : all) {
-        write(file.value, w.id);
-        if (net.subnetwork().trains(w.id)) // the momentum is assembled like a value, from those who own the elements
-            net.bind(w.id, w.momentum);
-        write(file.momentum, w.id);
+    for (const auto& w : all) {
+        write(file.value, w.id, w.value);
+        write(file.momentum, w.id, w.momentum);
     }
-    bind_all(net, all); // the values again
 }
 // [save]
 
 // [load]
-/// Every worker cuts its part out; the partition and the number of workers may be others than those that saved.
-void load(const sdp::subnetwork& mine, weights& all, const checkpoint& file)
+/// Collective. Rank 0 has the file; the partition and the number of workers may be others than those that saved.
+void load(auto& net, weights& all, const checkpoint& file)
 {
     for (auto& w : all) {
-        std::size_t frozen = 0;
-        for (const auto& slab : mine.slabs(w.id)) {
-            sdp::slice(file.value[sdp::index_of(w.id)], slab.trained ? w.value : w.frozen[frozen++], slab);
-            if (slab.trained)
-                sdp::slice(file.momentum[sdp::index_of(w.id)], w.momentum, slab);
-        }
+        const auto p = sdp::index_of(w.id);
+        net.distribute(w.id, 0, file.value[p]); // to the bound values of all who store them
+        net.distribute(w.id, 0, file.momentum[p], w.momentum);
     }
 }
 // [load]
@@ -278,8 +269,8 @@ void second_run(sdp::thread_communicator comm, const sdp::model& m, const checkp
 {
     sdp::data_parallel net(m, sdp::block_partition {.coverage = 0.25, .seed = 3}, sdp::forward_masking {}, comm);
     weights all = make_weights(m, net.subnetwork(), 1);
-    load(net.subnetwork(), all, file);
     bind_all(net, all);
+    load(net, all, file);
 
     const auto samples = [](int rank) { return 1.0 + rank % 3; };
     for (int i = 0; i < 60; ++i)

@@ -120,7 +120,7 @@ public:
 /// The loss averaged over the workers, and after every step the bytes that went out beside those that the formula gives.
 void report(auto& net, int step, double loss)
 {
-    net.reduce_scalars({&loss, 1});
+    loss = net.sum(loss);
     if (step > 0)
         expect(net.step_traffic().bytes() == sdp::bytes_per_step(net.model(), net.residency(), net.rank()),
             "the bytes sent in a step are those of the formula");
@@ -133,8 +133,8 @@ network train(sdp::thread_communicator comm, network& full)
 {
     sdp::model m; // what may be split: hidden neurons, which are rows of one matrix and columns of the other
     const auto hidden = m.add_group("hidden", neurons);
-    const auto up = m.add_parameter("up", {neurons, inputs}, {.axes = {{0, hidden}}});
-    const auto down = m.add_parameter("down", {1, neurons}, {.axes = {{1, hidden}}});
+    const auto up = m.add_parameter("up", {neurons, inputs}, {.axes = {rows(hidden)}});
+    const auto down = m.add_parameter("down", {1, neurons}, {.axes = {columns(hidden)}});
 
     // Each neuron goes to half of the workers. The others neither store nor compute it.
     sdp::data_parallel net(m, sdp::neuron_partition {.coverage = 0.5}, sdp::forward_masking {}, comm);
@@ -148,10 +148,8 @@ network train(sdp::thread_communicator comm, network& full)
         mine.descend(0.2F);
     }
 
-    net.bind(up, mine.up);
-    net.bind(down, mine.down);
-    net.assemble(up, 0, full.up); // the whole model, at worker 0
-    net.assemble(down, 0, full.down);
+    net.assemble(up, mine.up, 0, full.up); // the whole model, at worker 0
+    net.assemble(down, mine.down, 0, full.down);
     return mine;
 }
 // [quickstart]

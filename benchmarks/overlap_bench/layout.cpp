@@ -235,7 +235,7 @@ element_holders::element_holders(const sdp::model& m, const sdp::assignment& a, 
         return;
     }
     const auto& axis = p.where.axes.front();
-    if (!axis.sections.empty())
+    if (!axis.fused.empty())
         throw std::logic_error("a fused axis; no layout here has one");
     extent_ = p.shape[static_cast<std::size_t>(axis.axis)];
     for (std::size_t i = static_cast<std::size_t>(axis.axis) + 1; i < p.shape.size(); ++i)

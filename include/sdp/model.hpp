@@ -52,9 +52,9 @@ struct neuron_axis {
     int axis = 0;
     group_id group {};
     index_t elements_per_neuron = 0; ///< e.g. the head dimension; 0 means extent / neurons, which must divide
-    /// Elements per neuron in each section of a fused axis, in order: several matrices on the same neurons, one behind another,
-    /// such as query, key and value in one weight. Each section has all neurons. Empty for a single section.
-    std::vector<index_t> sections {};
+    /// Elements per neuron in each part of a fused axis, in order: several matrices on the same neurons, one behind another,
+    /// such as query, key and value in one weight. Each part has all neurons. Empty where nothing is fused.
+    std::vector<index_t> fused {};
 };
 
 /// The rows of a matrix (axis 0 of any tensor) are that neuron group: `{.axes = {rows(hidden)}}`.
@@ -83,10 +83,10 @@ struct neuron_axis {
 }
 
 namespace detail {
-    /// Elements per neuron in each section of an axis of a model, which are one or more.
-    [[nodiscard]] inline std::span<const index_t> sections_of(const neuron_axis& axis) noexcept
+    /// Elements per neuron in each fused part of an axis of a model, which are one or more.
+    [[nodiscard]] inline std::span<const index_t> fused_parts(const neuron_axis& axis) noexcept
     {
-        return axis.sections.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.sections);
+        return axis.fused.empty() ? std::span(&axis.elements_per_neuron, 1) : std::span(axis.fused);
     }
 } // namespace detail
 
@@ -172,7 +172,7 @@ private:
 
     void check_axis(std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const;
 
-    [[nodiscard]] static index_t sum_of_sections(
+    [[nodiscard]] static index_t sum_of_parts(
         std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis);
 
     std::vector<parameter> parameters_;

@@ -71,7 +71,7 @@ public:
 private:
     [[nodiscard]] static std::vector<interval> select(std::span<const residency::run> runs, const std::vector<bool>& classes);
 
-    /// The elements of the selected neurons on an axis, section after section.
+    /// The elements of the selected neurons on an axis, fused part after fused part.
     [[nodiscard]] static std::vector<interval> scaled(
         const std::vector<interval>& selection, const neuron_axis& axis, index_t neurons);
 

@@ -230,10 +230,10 @@ public:
     pause no_sync() noexcept { return pause(*this); }
 
     /// The shard this rank owns, laid out flat: parameter by parameter in order of declaration.
-    [[nodiscard]] std::vector<owned_range> owned() const { return detail::owned_ranges(plan()); }
+    [[nodiscard]] std::vector<owned_range> owned_ranges() const { return detail::owned_ranges(plan()); }
     [[nodiscard]] index_t owned_elements() const
     {
-        const auto ranges = owned();
+        const auto ranges = owned_ranges();
         return ranges.empty() ? 0 : ranges.back().offset + ranges.back().size;
     }
 

@@ -468,7 +468,7 @@ private:
     void recognise(const guarded_tensor& gradients, const guarded_tensor& values)
     {
         index_t next = 0;
-        for (const auto& range : parallel_.owned()) {
+        for (const auto& range : parallel_.owned_ranges()) {
             const auto p = sdp::index_of(range.parameter);
             expect(range.offset == next && range.size > 0, "the owned range of ", name(p), " starts at ", range.offset,
                 ", expected ", next);

@@ -157,9 +157,9 @@ struct element_sets {
                 const auto& group = m[axis.group];
                 const auto place = static_cast<std::size_t>(axis.axis);
                 index_t neuron = at[place];
-                if (axis.sections.empty())
+                if (axis.fused.empty())
                     neuron /= p.shape[place] / group.neurons;
-                for (const index_t each : axis.sections) { // one after another, each with all neurons
+                for (const index_t each : axis.fused) { // one after another, each with all neurons
                     if (neuron < each * group.neurons) {
                         neuron /= each;
                         break;

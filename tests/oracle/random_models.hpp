@@ -253,7 +253,7 @@ inline sdp::model random_model(sequence& random, bool nestable, elements type)
         }
     }
 
-    // Some axes are fused: all their elements of a neuron lie in two or three sections. Draws apart, so that nothing else
+    // Some axes are fused: all their elements of a neuron lie in up to three parts. Draws apart, so that nothing else
     // changes.
     auto fuse = random;
     for (auto& d : declared)
@@ -262,8 +262,8 @@ inline sdp::model random_model(sequence& random, bool nestable, elements type)
             if (rest == 1 || !fuse.chance(40))
                 continue;
             while (rest > 0) {
-                axis.sections.push_back(fuse.between(1, static_cast<int>(rest)));
-                rest -= axis.sections.back();
+                axis.fused.push_back(fuse.between(1, static_cast<int>(rest)));
+                rest -= axis.fused.back();
             }
         }
 

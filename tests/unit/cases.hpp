@@ -164,7 +164,7 @@ struct any_regime {
             shape.push_back(m[id].neurons * elements);
             where.axes.push_back({axis, id, r.chance(50) ? elements : 0});
             if (elements > 1 && fuse.chance(50)) // two matrices on the same neurons, in one
-                where.axes.back().sections = {1, elements - 1};
+                where.axes.back().fused = {1, elements - 1};
         }
         if (r.chance(50))
             std::reverse(where.axes.begin(), where.axes.end()); // the order of declaration means nothing
@@ -240,9 +240,9 @@ struct element_table {
                     inner *= p.shape[later];
                 const index_t extent = p.shape[static_cast<std::size_t>(axis.axis)], neurons = m[axis.group].neurons;
                 index_t neuron = i / inner % extent;
-                if (axis.sections.empty())
+                if (axis.fused.empty())
                     neuron = neuron * neurons / extent;
-                else if (neuron >= neurons) // behind a first section, which has one element of each neuron
+                else if (neuron >= neurons) // behind a first part, which has one element of each neuron
                     neuron = (neuron - neurons) / (extent / neurons - 1);
                 for (const auto& u : a.units(axis.group))
                     if (u.begin <= neuron && neuron < u.end)

@@ -64,17 +64,17 @@ TEST_CASE("rows and columns name the axis of a matrix")
     CHECK(unit::flaw([&] { m.add_parameter("bias", {6}, {.axes = {columns(hidden)}}); }, {"'bias'", "[6]", "no axis 1"}) == "");
 }
 
-TEST_CASE("a fused weight is one parameter with sections, each with all neurons")
+TEST_CASE("a fused weight is one parameter, whose fused parts have all neurons each")
 {
     sdp::model m;
     const auto kv_heads = m.add_group("kv heads", 2), hidden = m.add_group("hidden", 3);
     const auto qkv = m.add_parameter("qkv", {2 * 20, 6}, {.axes = {rows(kv_heads, {10, 5, 5})}}); // two queries per key and value
     const auto gated = m.add_parameter("gated", {4, 6}, {.axes = {columns(hidden, {1, 1})}});
-    const auto plain = m.add_parameter("plain", {6, 4}, {.axes = {{.axis = 0, .group = hidden, .sections = {2}}}});
+    const auto plain = m.add_parameter("plain", {6, 4}, {.axes = {{.axis = 0, .group = hidden, .fused = {2}}}});
     const auto axis = [&](sdp::parameter_id id) { return m[id].where.axes[0]; };
-    CHECK((axis(qkv).elements_per_neuron == 20 && axis(qkv).sections == std::vector<sdp::index_t> {10, 5, 5}));
+    CHECK((axis(qkv).elements_per_neuron == 20 && axis(qkv).fused == std::vector<sdp::index_t> {10, 5, 5}));
     CHECK((axis(gated).axis == 1 && axis(gated).elements_per_neuron == 2));
-    CHECK((axis(plain).elements_per_neuron == 2 && axis(plain).sections.empty()));
+    CHECK((axis(plain).elements_per_neuron == 2 && axis(plain).fused.empty()));
     CHECK(m.cost_per_neuron(kv_heads) == 20 * 6);
 
     const auto refused = [&](const sdp::neuron_axis& wrong, std::initializer_list<std::string_view> words) {

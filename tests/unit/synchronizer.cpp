@@ -431,7 +431,7 @@ TEST_CASE("an owner's update reaches everybody who stores the value")
             w.sync.read_owned_gradients(gradients);
             w.sync.read_owned_values(values);
             index_t offset = 0;
-            for (const auto& range : w.sync.owned()) {
+            for (const auto& range : w.sync.owned_ranges()) {
                 REQUIRE(range.offset == offset);
                 REQUIRE(range.size > 0);
                 offset += range.size;

@@ -120,7 +120,7 @@ SDP_INLINE void model::check_cost(std::string_view kind, std::string_view name, 
 SDP_INLINE void model::check_axis(
     std::string_view name, const extents& shape, std::vector<neuron_axis>& axes, std::size_t i) const
 {
-    auto& [axis, group, per_neuron, sections] = axes[i];
+    auto& [axis, group, per_neuron, fused] = axes[i];
     if (axis < 0 || static_cast<std::size_t>(axis) >= shape.size())
         detail::fail("parameter '", name, "' has shape ", shape, ", so it has no axis ", axis);
     if (index_of(group) >= groups_.size())
@@ -135,10 +135,10 @@ SDP_INLINE void model::check_axis(
     }
     const auto& g = groups_[index_of(group)];
     const index_t extent = shape[static_cast<std::size_t>(axis)];
-    if (!sections.empty())
-        per_neuron = sum_of_sections(name, extent, g, axes[i]);
-    if (sections.size() == 1)
-        sections.clear(); // nothing is fused
+    if (!fused.empty())
+        per_neuron = sum_of_parts(name, extent, g, axes[i]);
+    if (fused.size() == 1)
+        fused.clear(); // nothing is fused
     if (per_neuron < 0)
         detail::fail(
             "parameter '", name, "': axis ", axis, " has ", per_neuron, " elements per neuron; expected ≥ 1, or 0 to derive it");
@@ -154,20 +154,20 @@ SDP_INLINE void model::check_axis(
             " neurons of ", per_neuron, " elements, which is ", countable ? detail::text(per_neuron * g.neurons) : "more");
 }
 
-SDP_INLINE index_t model::sum_of_sections(std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis)
+SDP_INLINE index_t model::sum_of_parts(std::string_view name, index_t extent, const neuron_group& g, const neuron_axis& axis)
 {
     index_t sum = 0;
-    for (const index_t section : axis.sections) {
-        if (section < 1)
-            detail::fail("parameter '", name, "': axis ", axis.axis, " has sections of ", axis.sections,
+    for (const index_t part : axis.fused) {
+        if (part < 1)
+            detail::fail("parameter '", name, "': axis ", axis.axis, " has fused parts of ", axis.fused,
                 " elements per neuron; expected at least 1 in each");
-        sum += (std::min)(section, extent);
+        sum += (std::min)(part, extent);
     }
     if (sum > extent / g.neurons || sum * g.neurons != extent
         || (axis.elements_per_neuron != 0 && axis.elements_per_neuron != sum))
         detail::fail("parameter '", name, "': axis ", axis.axis, " has extent ", extent, " and ",
             axis.elements_per_neuron == 0 ? "" : detail::text(axis.elements_per_neuron, " elements per neuron in all, "),
-            "sections of ", axis.sections, " elements for each of the ", g.neurons, " neurons of group '", g.name,
+            "fused parts of ", axis.fused, " elements for each of the ", g.neurons, " neurons of group '", g.name,
             "'; expected that they add up");
     return sum;
 }

@@ -80,7 +80,7 @@ SDP_INLINE std::vector<interval> subnetwork::scaled(
 {
     std::vector<interval> out;
     index_t first = 0;
-    for (const index_t elements : detail::sections_of(axis)) {
+    for (const index_t elements : detail::fused_parts(axis)) {
         for (const auto& i : selection) {
             const interval next {first + i.begin * elements, first + i.end * elements};
             if (!out.empty() && out.back().end == next.begin)

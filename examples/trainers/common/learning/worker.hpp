@@ -39,7 +39,7 @@ public:
     worker(const job& work, Net& net, const sdp::subnetwork* statistics, bool after_pass)
         : options_(work.o)
         , net_(net)
-        , owned_(net.owned())
+        , owned_(net.owned_ranges())
         , learner_(work.o, *work.what, net.subnetwork(), statistics,
               work.o.owner_update ? std::optional(std::span(std::as_const(owned_))) : std::nullopt)
         , after_pass_(after_pass)

@@ -89,7 +89,7 @@ public:
         constexpr std::uint64_t short_run = 1024, block = 32768; // elements
         const auto row = static_cast<std::uint64_t>(p.shape[whole.axis] * whole.inner);
         constexpr std::uint64_t most_blocks = 1024, least_piece = 64; // bounds the number of pieces in the plan
-        if (row < short_run * residency_.runs(split.back().group).size() * sections_of(split.back()).size())
+        if (row < short_run * residency_.runs(split.back().group).size() * fused_parts(split.back()).size())
             whole.block_rows = (std::max)({block / row, least_piece * count_sets(split.back().group) / row,
                 (whole.row_count() + most_blocks - 1) / most_blocks, std::uint64_t {1}});
 
@@ -99,7 +99,7 @@ public:
             std::vector<strip> next;
             for (const auto& box : boxes) {
                 index_t first = 0;
-                for (const index_t per_neuron : sections_of(split[i])) {
+                for (const index_t per_neuron : fused_parts(split[i])) {
                     for (const auto& run : runs_of(split[i].group)) {
                         const auto residents = classes_.intersect(box.residents, run.residents);
                         if (!wanted(residents))
@@ -130,7 +130,7 @@ private:
     void cut_last(const strip& box, const neuron_axis& axis, std::vector<std::size_t>& ends)
     {
         const auto runs = runs_of(axis.group);
-        const auto sections = sections_of(axis);
+        const auto parts = fused_parts(axis);
         const std::size_t first = strips_.size();
         met_.clear();
         for (const auto& run : runs) {
@@ -146,14 +146,14 @@ private:
                 ends.push_back(0);
             }
             if (number != none)
-                ends[number] += sections.size();
+                ends[number] += parts.size();
         }
         std::size_t next = intervals_.size();
         for (std::size_t i = first; i < strips_.size(); ++i) // turns counts into beginnings, which become ends as runs are added
             next += std::exchange(ends[i], next);
         intervals_.resize(next);
-        index_t before = 0; // indices of the sections before
-        for (const index_t per_neuron : sections) {
+        index_t before = 0; // indices of the parts before
+        for (const index_t per_neuron : parts) {
             for (std::size_t i = 0; i < runs.size(); ++i)
                 if (const auto number = strip_of_[met_[i]]; number != none) {
                     const interval run {before + runs[i].begin * per_neuron, before + runs[i].end * per_neuron};

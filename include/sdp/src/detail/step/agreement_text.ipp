@@ -26,8 +26,8 @@ SDP_INLINE std::string describe(const model& m)
             out += text(", in block '", m[*p.where.within].name, "'");
         for (const auto& axis : p.where.axes) {
             out += text(", axis ", axis.axis, " in group '", m[axis.group].name, "' by ", axis.elements_per_neuron);
-            if (!axis.sections.empty())
-                out += text(" in sections ", axis.sections);
+            if (!axis.fused.empty())
+                out += text(" fused from ", axis.fused);
         }
         out += '\n';
     }
