@@ -3,7 +3,7 @@
 # cmake -P check_readme.cmake <project folder>
 #
 # Every ```cpp block of the README and of docs/embedding.md has to be, character for character, a marked snippet of a program
-# in examples/: what stands between two lines `// [name]`. The README has to show the snippet [quickstart].
+# in examples/ or tests/link/: what stands between two lines `// [name]`. The README has to show the snippet [quickstart].
 
 cmake_minimum_required(VERSION 3.25)
 
@@ -27,7 +27,7 @@ function(show text)
 endfunction()
 
 set(names)
-file(GLOB programs "${root}/examples/*.cpp" "${root}/examples/one_unit/*")
+file(GLOB programs "${root}/examples/*.cpp" "${root}/examples/one_unit/*" "${root}/tests/link/instances.*")
 foreach(program IN LISTS programs)
   read_text("${program}" rest)
   while(rest MATCHES "\n *// <open>([a-z_ ]+)<close>\n")
@@ -71,7 +71,7 @@ foreach(document IN ITEMS docs/embedding.md README.md) # the README last: what i
     endforeach()
     if(NOT found)
       show("${block}")
-      message(FATAL_ERROR "this block of ${document} is not a snippet of a program in examples/ (snippets: ${names})")
+      message(FATAL_ERROR "this block of ${document} is not a snippet of a program in examples/ or tests/link/ (snippets: ${names})")
     endif()
   endwhile()
   message("${document} shows: ${shown}")
