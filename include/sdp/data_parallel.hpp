@@ -27,7 +27,7 @@ namespace detail {
         using type = synchronizer<C>;
     };
 
-    /// Says in words which argument is not what it has to be, and only then names the base.
+    /// Reports a wrong argument in words, before it names the base.
     template <class Partition, class Masking, class Communicator> struct checked_arguments {
         static_assert(partition_policy<Partition>,
             "the second argument of sdp::data_parallel is no partition policy: expected an object that makes an sdp::assignment "
@@ -114,8 +114,9 @@ private:
     sdp::assignment assignment_;
 };
 
-/// Collective. The same as a type that names neither policy nor regime, for who chooses them at run time or keeps the result as a
-/// member of a class: `std::unique_ptr<sdp::synchronizer<sdp::thread_communicator>> net`. The pointer is what moves.
+/// Collective. Makes a synchronizer whose type names neither policy nor regime, for a program that chooses them at run time or
+/// has a synchronizer as a member of a class: `std::unique_ptr<sdp::synchronizer<sdp::thread_communicator>> net`. The pointer
+/// moves, the synchronizer does not.
 /// @throws sdp::error as the constructor of `data_parallel`
 template <class Partition, class Masking, class Communicator>
 [[nodiscard]] std::unique_ptr<synchronizer<Communicator>> make_synchronizer(const model& m, const Partition& partition,

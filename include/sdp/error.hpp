@@ -9,7 +9,7 @@
 /// | `input_error`     | bad input: correct the program                               | `rank()`           |
 /// | `peer_error`      | a peer failed, left or is late: end or restart the run       | `rank()`, `peer()` |
 /// | `timeout_error`   | a `peer_error`: the peer did not answer in time              |                    |
-/// | `aborted_error`   | a `peer_error`: the peer failed; the cause was thrown there  |                    |
+/// | `aborted_error`   | a `peer_error`: the peer failed, and threw the cause itself |                    |
 /// | `nonfinite_error` | a mean gradient is NaN or infinite: skip the step, say       | `rank()`           |
 ///
 /// A foreign API that fails has an error of its own (`mpi_error`, `nccl_error`, `cuda_error`). Each sentence names the parameter,
@@ -38,7 +38,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-/// The program gave something that does not fit: a description, an option, a tensor, a call out of turn.
+/// Bad input of the program: a description, an option, a tensor, a call out of turn.
 class input_error : public error {
 public:
     explicit input_error(const std::string& what, int rank = -1)
@@ -53,7 +53,7 @@ private:
     int rank_;
 };
 
-/// A peer is the reason why this worker cannot go on: it has failed, left, or not answered.
+/// A peer keeps this worker from its exchange: it has failed, left, or not answered.
 class peer_error : public error {
 public:
     explicit peer_error(const std::string& what, int rank = -1, int peer = -1)
@@ -72,7 +72,7 @@ private:
     int peer_;
 };
 
-/// Another worker failed, so this one cannot go on. Not the cause: the cause was thrown where it happened.
+/// Another worker failed, so this one stops. That worker threw the cause.
 class aborted_error : public peer_error {
 public:
     using peer_error::peer_error;

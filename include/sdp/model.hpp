@@ -63,7 +63,7 @@ struct neuron_axis {
     return {0, group, rows_per_neuron};
 }
 
-/// The same for a fused weight, in which several matrices lie one below another; `rows_per_neuron` has a number for each. With a
+/// The same for a fused weight, of several matrices, one below another; `rows_per_neuron` has a number for each. With a
 /// query for each of four heads that share a key and a value: `rows(kv_heads, {4 * dimension, dimension, dimension})`.
 [[nodiscard]] inline neuron_axis rows(group_id group, std::vector<index_t> rows_per_neuron)
 {
@@ -76,7 +76,7 @@ struct neuron_axis {
     return {1, group, columns_per_neuron};
 }
 
-/// The same for a fused weight, in which several matrices lie side by side.
+/// The same for a fused weight, of several matrices, side by side.
 [[nodiscard]] inline neuron_axis columns(group_id group, std::vector<index_t> columns_per_neuron)
 {
     return {1, group, 0, std::move(columns_per_neuron)};

@@ -162,9 +162,9 @@ private:
     double deviation_;
 };
 
-/// Initial values of a parameter: `initialize(w, slab, normal(seed, id, 0.02))`. An element gets the same bits whoever stores it,
-/// on every IEEE 754 machine and with every math library, which `counter_generator::normal` does not promise. Parameters of one
-/// seed are independent.
+/// Initial values of a parameter: `initialize(w, slab, normal(seed, id, 0.02))`. An element gets the same bits on every worker
+/// that stores it, on every IEEE 754 machine and with every math library, which `counter_generator::normal` does not promise.
+/// Parameters of one seed are independent.
 /// @throws sdp::error on a standard deviation that is negative or not finite
 [[nodiscard]] inline normal_numbers normal(std::uint64_t seed, parameter_id id, double deviation)
 {

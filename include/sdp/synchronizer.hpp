@@ -69,8 +69,8 @@ public:
     [[nodiscard]] int rank() const noexcept { return subnetwork_.rank(); }
     [[nodiscard]] int world() const noexcept { return subnetwork_.world(); }
 
-    /// Tells where the values of a parameter are: its slab `slab`, or all that is stored if there is only one. Needed for
-    /// `publish_values`, owner updates and `assemble`; the tensor must stay.
+    /// Registers the tensor with the values of a parameter: of its slab `slab`, or of all stored elements if there is only one.
+    /// `publish_values`, owner updates and `assemble` need it; the tensor must outlive them.
     /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
     template <class T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
     {
@@ -85,7 +85,7 @@ public:
         tensors_.bind_value(s.parameter, subnetwork_.number_of(s), view_of(values));
     }
 
-    /// Tells where the gradient of a parameter will be, for hosts whose gradients stay in one place.
+    /// Registers the tensor of a parameter's gradient, for hosts whose gradients keep their address.
     /// @throws sdp::error as `bind`, or if this rank does not train the parameter
     template <class T> void bind_gradient(parameter_id id, const T& gradient)
     {
@@ -140,10 +140,11 @@ public:
         mark(id);
     }
 
-    /// The same for a host whose gradients move: takes the tensor, which must stay until the next step.
+    /// The same for a host whose gradients move: takes the tensor, which must outlive the step.
     template <class T> void ready(parameter_id id, const T& gradient) { ready_in(id, view_of(gradient)); }
 
-    /// Pushes what is under way; never waits. Communicators without a progress of their own move only in calls like this.
+    /// Makes progress with all exchanges; never waits. Communicators without a progress of their own move only in calls like
+    /// this.
     void progress()
     {
         const auto lock = thread_.lock();
@@ -196,8 +197,8 @@ public:
         return std::sqrt(total.sum);
     }
 
-    /// Collective, after the host's update. Sends fresh values from their owners to those who store them without training,
-    /// and under owner update to all who store them. Sends nothing under forward masking with `average`.
+    /// Collective, after the host's update. Sends fresh values from their owners to the workers that store them without
+    /// training, and under owner update to all that store them. Sends nothing under forward masking with `average`.
     /// @throws sdp::error if values that take part are not bound
     void publish_values()
     {
@@ -209,7 +210,7 @@ public:
         engine_.publish_values();
     }
 
-    /// Ends the pause when it goes.
+    /// RAII guard: the exchange resumes on destruction.
     class [[nodiscard]] pause {
     public:
         explicit pause(synchronizer& s) noexcept
@@ -294,7 +295,7 @@ public:
         put_together(id, root, rank() == root ? view_of(full) : tensor_view {});
     }
 
-    /// Collective. The same for any tensor that lies beside the trained values, such as a moment of the optimizer: each worker
+    /// Collective. The same for any tensor with the shape of the trained values, such as a moment of the optimizer: each worker
     /// that trains the parameter gives its own, of the shape `subnetwork().shape(id)`; those of others are ignored.
     /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
     template <class T, class Full> void assemble(parameter_id id, const T& local, int root, const Full& full)
@@ -317,9 +318,10 @@ public:
             }));
     }
 
-    /// Collective. Hands out the full value of a parameter, which `root` has: fills the bound values of all who store it, and
-    /// sends nobody more than that. `full` is ignored elsewhere. For initial values and loaded files; the inverse of `assemble`.
-    /// @throws sdp::error on every rank, if `full` does not fit at the root, values are not bound or lie on a device, or ranks
+    /// Collective. Sends the full value of a parameter from `root` into the bound values of all workers that store it, to each
+    /// its own elements and no others. `full` is ignored elsewhere. For initial values and loaded files; the inverse of
+    /// `assemble`.
+    /// @throws sdp::error on every rank, if `full` does not fit at the root, values are not bound or are on a device, or ranks
     ///         name another parameter or root
     /// @throws sdp::timeout_error if a peer does not take part
     template <class Full> void distribute(parameter_id id, int root, const Full& full)
@@ -357,7 +359,7 @@ public:
         engine_.count_control(detail::distribute(comm(), root, whole, parts, options_.local.timeout));
     }
 
-    /// What was sent since the current or last step began, and since construction.
+    /// Traffic since the start of the current or last step, and since construction.
     [[nodiscard]] traffic step_traffic() const
     {
         const auto lock = thread_.guard();
@@ -368,7 +370,7 @@ public:
         const auto lock = thread_.guard();
         return engine_.sent();
     }
-    /// The ways that this worker's gradients go, and how much goes each.
+    /// Routes of this worker's gradients, with the number of elements of each.
     [[nodiscard]] std::vector<route_use> routes() const { return engine_.routes(); }
     /// Bytes that gradients and values are packed into.
     [[nodiscard]] std::size_t buffer_bytes() const noexcept { return engine_.buffer_bytes(); }
@@ -422,7 +424,7 @@ private:
             detail::fail("parameter '", tensors_.name(id), "' is not trained on rank ", rank(), ", so it has no gradient");
     }
 
-    /// Collective. Calls `prepare`, which throws where this rank cannot take part; then all throw, so that nobody waits for it.
+    /// Collective. Calls `prepare`, which throws if this rank cannot take part; then all ranks throw, so none waits for it.
     template <class Prepare> void agree_to(std::string_view call, parameter_id id, int root, Prepare prepare)
     {
         std::exception_ptr refused;
@@ -498,7 +500,7 @@ private:
             engine_.launch();
     }
 
-    /// Whether this rank sends or receives the value of a piece.
+    /// Returns true if this rank sends or receives the value of a piece.
     [[nodiscard]] bool takes_part(const overlap_piece& piece) const noexcept
     {
         const auto& c = plan().class_of(piece);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What can be chosen about a step.
+/// @brief Options of a step.
 
 #include <sdp/comm/route_costs.hpp>
 #include <sdp/subnetwork.hpp>
@@ -14,19 +14,19 @@
 
 namespace sdp {
 
-/// What the sum of the gradients is divided by.
+/// Divisor of the sum of the gradients.
 enum class normalizer : std::uint8_t {
-    holders, ///< the number of trainers k of the element: the mean over who holds it (paper)
+    holders, ///< the number of trainers k of the element: the mean over its holders (paper)
     world, ///< the number of workers N: a step of k/N the size (ours)
 };
 
-/// Who applies the optimizer's update.
+/// Workers that apply the optimizer's update.
 enum class update_mode : std::uint8_t {
     average, ///< every trainer, to the mean gradient that it gets (paper)
     owner_update, ///< only the owner, which then sends values: optimizer state shrinks to 1/k (ours, after ZeRO-1)
 };
 
-/// Which way the gradients go. All but `native` give the same bits.
+/// Route of the gradients. All but `native` give the same bits.
 enum class route_choice : std::uint8_t {
     fastest, ///< what `costs` say of memory, where all holders reach each other's, and of messages
     two_sided, ///< messages to the owner, which sums and sends the mean back
@@ -52,8 +52,8 @@ enum class route_choice : std::uint8_t {
     return "unknown";
 }
 
-/// What f32 gradients are rounded to, to nearest, before they are summed (in f32) and again when the mean is. f64 stays as it is,
-/// and so do values.
+/// Format to which f32 gradients are rounded, to nearest, before they are summed (in f32), and the mean after. f64 and values are
+/// never rounded.
 enum class wire_format : std::uint8_t {
     as_is, ///< not rounded
     bf16, ///< half the bytes, the range of f32, 8 significant bits
@@ -65,9 +65,9 @@ enum class wire_format : std::uint8_t {
     return wire == wire_format::bf16 ? "bf16" : wire == wire_format::f16 ? "f16" : "as_is";
 }
 
-/// Choices that each rank makes for itself.
+/// Options that may differ between ranks.
 struct local_options {
-    int buckets_in_flight = 4; ///< exchanges under way at once; bounds the buffers
+    int buckets_in_flight = 4; ///< exchanges in progress at once; bounds the buffers
     std::chrono::milliseconds timeout = std::chrono::minutes(10); ///< for any one wait on peers; then a `timeout_error` is thrown
     value_layout layout = value_layout::whole;
     /// A thread of the library's own makes progress between `ready` and `finish`, for hosts that call too seldom. The
@@ -76,16 +76,17 @@ struct local_options {
     bool progress_thread = false;
 };
 
-/// Choices of a step. All ranks make them alike, which construction compares, but for those in `local`:
+/// Options of a step. They must be the same on all ranks, which construction checks, except those in `local`:
 /// `{.update = update_mode::owner_update, .local = {.timeout = std::chrono::seconds(60)}}`.
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
     update_mode update = update_mode::average;
-    std::size_t bucket_bytes = std::size_t {1} << 20; ///< of full-size parameters per exchange; a larger parameter goes alone
+    std::size_t bucket_bytes = std::size_t {1}
+        << 20; ///< of full-size parameters per exchange; a larger parameter is a bucket of its own
     route_choice route = route_choice::fastest;
-    route_costs costs {}; ///< what `fastest` goes by
+    route_costs costs {}; ///< costs by which `fastest` decides
     wire_format wire = wire_format::as_is;
-    /// Gradients lie in memory that the library provides: `synchronizer::gradient_memory`. Peers that reach each other's memory
+    /// Gradients are in memory that the library provides: `synchronizer::gradient_memory`. Peers that reach each other's memory
     /// by a segment, as MPI's do, then sum there without a copy, and messages that are one stretch of a gradient leave from
     /// there.
     bool shared_gradients = false;

@@ -257,7 +257,7 @@ namespace detail {
     };
 } // namespace detail
 
-/// A view of elements that lie `strides` apart, for memory without a tensor type: `view(data, {rows, columns}, {1, rows})`.
+/// A view of elements at distances `strides`, for memory without a tensor type: `view(data, {rows, columns}, {1, rows})`.
 /// @throws sdp::error if the lists differ in length
 template <detail::element T>
 [[nodiscard]] tensor_view view(T* data, const extents& shape, const extents& strides, memory_space space = memory_space::host)

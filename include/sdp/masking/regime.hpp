@@ -27,8 +27,8 @@ struct unit_view {
 ///
 /// | expression        | result     | meaning                                       |
 /// |-------------------|------------|-----------------------------------------------|
-/// | `r.stored_by(u)`  | `rank_set` | who keeps the unit's value for its forward    |
-/// | `r.trained_by(u)` | `rank_set` | who computes its gradient and applies updates |
+/// | `r.stored_by(u)`  | `rank_set` | workers that keep the unit's value for the forward pass |
+/// | `r.trained_by(u)` | `rank_set` | workers that compute its gradient and apply updates     |
 ///
 /// Semantics the compiler cannot check: `r` is a pure function of `u`; all trainers also store; there is at least one trainer. An
 /// element that lies in several units (a block and a neuron group, two groups) is stored, or trained, by the workers that store,

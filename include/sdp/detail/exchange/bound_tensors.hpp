@@ -14,7 +14,7 @@ namespace sdp::detail {
 
 class bound_tensors {
 public:
-    /// @param space memory space that all tensors must lie in
+    /// @param space memory space of all tensors
     /// @param contiguous true if all tensors must be contiguous
     bound_tensors(const model& m, const subnetwork& s, memory_space space, bool contiguous)
         : model_(&m)

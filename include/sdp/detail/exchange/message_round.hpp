@@ -27,7 +27,7 @@ public:
         incoming_.reserve(peers.ranks.size());
     }
 
-    /// Adds the gradients of a bucket: those that peers sum or swap go out, those that this worker sums or swaps come in.
+    /// Adds the gradients of a bucket: it sends those that peers sum or swap, and receives those that this worker sums or swaps.
     void add_gradients(bucket_buffers& buffers, std::size_t b)
     {
         const std::size_t element = buffers.wire_size_of(b);

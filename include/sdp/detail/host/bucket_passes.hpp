@@ -22,22 +22,22 @@ class bucket_passes {
 public:
     explicit bucket_passes(bucket_buffers& buffers);
 
-    /// Where this worker's part in the memory route is described; before the first step, and not at all if it has none.
+    /// Sets the description of this worker's part in the memory route; call before the first step, or never if it has none.
     void meet_in(segment_layout& layout) noexcept { layout_ = &layout; }
 
-    /// Makes ready for a step. `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
+    /// Starts a step. `weights` are by rank, or empty for the plain mean, and must outlive the step.
     void begin_step(std::span<const double> weights) { weights_.begin(weights); }
-    /// Copies the gradients of a bucket to where they travel from.
+    /// Copies the gradients of a bucket to the places that peers read or messages leave.
     void pack(std::size_t b);
-    /// Sums what this worker sums of a bucket: of the classes that go through memory, or of all others.
+    /// Sums the elements that this worker owns or swaps in a bucket: those of the memory route, or all others.
     void reduce(std::size_t b, bool through_memory);
-    /// Copies the means that have come back to the gradients.
+    /// Copies the received means to the gradients.
     void unpack(std::size_t b);
 
 private:
     [[nodiscard]] static std::size_t most_pieces(const overlap_plan& plan);
 
-    /// What a sum needs, by element types; kept so that a step allocates nothing.
+    /// Working memory of a sum, by element types; kept so that a step allocates nothing.
     template <class T, class W> struct workspace {
         std::vector<side<T, W>> sides;
         std::vector<memory_source<T, W>> sources; ///< by peer
@@ -62,14 +62,14 @@ private:
 
     template <class T, class W> void pack(std::size_t b);
 
-    /// The transport knows no weights, so they are put on before.
+    /// Multiplies by the weights, since the transport's sum knows none.
     template <class T> void weigh(std::size_t p);
 
     template <class T, class W> void unpack(std::size_t b);
 
     template <class T, class W> void reduce(std::size_t b, bool through_memory);
 
-    /// Sums a piece in rank order. `place` is where this worker's elements were packed, if the mean is to come there too.
+    /// Sums a piece in rank order. `place` has this worker's packed elements, if the mean belongs there too; else it is null.
     template <class T, class W>
     void sum(workspace<T, W>& w, std::size_t b, const overlap_piece& piece, const local_tensor<T>& own, W* place);
 

@@ -33,7 +33,7 @@ template <communicator C> using host_routes = route_list<memory_route<C>, native
 /// @tparam Routes a `route_list`
 template <communicator C, class Routes = host_routes<C>> class host_engine {
 public:
-    static constexpr memory_space space = memory_space::host; ///< where tensors lie
+    static constexpr memory_space space = memory_space::host; ///< memory of the tensors
     static constexpr bool contiguous_only = false;
     static constexpr bool own_all_reduce = native_all_reduce<C>; ///< of the transport
     static constexpr std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)(); ///< in a bucket
@@ -68,10 +68,10 @@ public:
     [[nodiscard]] C& comm() noexcept { return comm_; }
     [[nodiscard]] const traffic& sent() const noexcept { return sent_; }
     [[nodiscard]] std::size_t launched() const noexcept { return launched_; }
-    /// Whether a started bucket is not done.
+    /// Returns true if a started bucket is not complete.
     [[nodiscard]] bool under_way() const noexcept { return oldest_ < launched_; }
 
-    /// The ways that gradients of this worker go.
+    /// Routes of this worker's gradients.
     [[nodiscard]] std::vector<route_use> routes() const
     {
         std::string_view memory;
@@ -90,7 +90,8 @@ public:
         routes_.for_each([&](const auto& route) { out = out == nullptr ? route.gradient(parameter) : out; });
         return out;
     }
-    /// Whether the gradient of a parameter has to lie there, because peers sum there or messages are sent from there.
+    /// Returns true if the gradient of a parameter must be in that memory, because peers sum there or messages are sent from
+    /// there.
     [[nodiscard]] bool must_be_shared(std::size_t parameter) const
     {
         bool out = buffers_.is_sent_in_place(parameter);
@@ -98,7 +99,7 @@ public:
         return out;
     }
 
-    /// Makes ready for a step. `weights` are by rank, or empty for the plain mean, and must stay until the step is done.
+    /// Starts a step. `weights` are by rank, or empty for the plain mean, and must outlive the step.
     void begin_step(std::span<const double> weights)
     {
         launched_ = oldest_ = 0;
@@ -142,7 +143,7 @@ public:
         });
     }
 
-    /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
+    /// Sends the owners' values to the workers that store without training, and under owner update to the trainers too.
     void publish_values() { values_(); }
 
     /// Of the gradients that this worker owns; the first parameter where it is not finite, or as many as there are.

@@ -3,9 +3,9 @@
 /// @file
 /// @brief Handshake of the memory route: each worker publishes the buckets it exposed and reduced, and waits for its peers'.
 ///
-/// Where addresses mean the same to all, or gradients lie in the segment, owners work in the tensors themselves, with their
-/// peers' plans; elsewhere, and where runs are short, in sections of the segment that the trainers pack and unpack.
-/// `segment_layout` knows every place.
+/// Owners sum in the tensors themselves, by their peers' plans, if all workers share an address space or if the gradients are in
+/// the segment. Otherwise, and for short runs, they sum in sections of the segment that the trainers pack and unpack.
+/// `segment_layout` has every place.
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/detail/host/segment_layout.hpp>

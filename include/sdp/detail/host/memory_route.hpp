@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Route through memory: owners sum where the trainers' gradients lie, and leave the mean there.
+/// @brief Route through memory: owners sum in the trainers' gradients, and write the mean there.
 ///
-/// Where owners work in the host's own tensors, they may do so only while the host is in a call that returns when they are done:
-/// else an exception of the host's could free tensors that owners are about to write. So there a bucket is exposed when the host
-/// waits for it; elsewhere, as soon as it is packed.
+/// Owners that sum in the host's own tensors do so only while the host is in a call that returns after their sums: otherwise an
+/// exception of the host's could free tensors that owners are about to write. Such a bucket is exposed when the host waits for
+/// it, any other as soon as it is packed.
 
 #include <sdp/detail/host/exchange_route.hpp>
 #include <sdp/detail/host/memory_handshake.hpp>
@@ -17,7 +17,7 @@
 
 namespace sdp::detail {
 
-/// No route, where workers do not reach each other's memory.
+/// The no-op route, for workers that do not reach each other's memory.
 template <communicator C> class memory_route : public absent_route {
 public:
     explicit memory_route(const route_parts<C>&) { }
@@ -25,7 +25,7 @@ public:
 
 template <peer_memory C> class memory_route<C> : public absent_route {
 public:
-    /// Collective among those who reach each other.
+    /// Collective among the workers that reach each other's memory.
     explicit memory_route(const route_parts<C>& parts)
         : buffers_(&parts.buffers)
         , passes_(&parts.passes)
@@ -51,7 +51,7 @@ public:
         return memory_ ? memory_->layout().gradient(parameter) : nullptr;
     }
 
-    /// Where peers see only the segment, owners sum in the room there.
+    /// Peers that reach only the segment need the gradient in it.
     [[nodiscard]] bool must_hold([[maybe_unused]] std::size_t parameter) const
     {
         return !C::one_address_space && bytes() > 0 && buffers_->is_exposed_in_place(parameter);

@@ -23,7 +23,7 @@ public:
     void launch(std::size_t b)
     {
         if constexpr (ordered_exchange<C>)
-            if (b > 0) // without tags, means must come at the same place everywhere
+            if (b > 0) // without tags, all ranks must start the means at the same point
                 reduce(b - 1);
         round_->add_gradients(*buffers_, b);
         states_[b].at = phase::reducing;

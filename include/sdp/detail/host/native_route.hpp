@@ -10,7 +10,7 @@
 
 namespace sdp::detail {
 
-/// No route, where the transport has no all-reduce.
+/// The no-op route, for a transport without an all-reduce.
 template <communicator C> class native_route : public absent_route {
 public:
     explicit native_route(const route_parts<C>&) { }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What lies where in the memory that peers reach: this worker's, which it fills in, and theirs, which it reads.
+/// @brief Layout of the memory that peers reach: this worker's segment, which it fills in, and theirs, which it reads.
 ///
 /// A segment holds two counters per bucket, by which a worker says how far it is; where its peers find what they own of its
 /// gradients; and, if owners work in its tensors, what they need of its plan. Nothing here waits or knows a communicator.
@@ -28,7 +28,7 @@ template <class T, class W> struct memory_source {
     piece_stream in, out;
 };
 
-/// What decides how a segment is laid out.
+/// Inputs that determine a segment's layout.
 struct segment_options {
     std::size_t slots = 0; ///< buckets whose exposed sections are kept at the same time
     bool in_tensors = false; ///< owners work in this worker's tensors where they can
@@ -85,21 +85,22 @@ public:
 
     /// The part of this worker's segment that it packs a bucket's exposed elements into, peer by peer.
     [[nodiscard]] std::byte* exposed(std::size_t b) const noexcept { return base_ + slot(b); }
-    /// Where a peer has packed those that this worker owns; once it has exposed them.
+    /// Returns the address of the packed elements that this worker owns in a peer's segment; valid once the peer has exposed
+    /// them.
     [[nodiscard]] std::byte* section_of(std::uint32_t peer, std::size_t b) const noexcept
     {
         const auto& r = remotes_[peer];
         return r.base + reinterpret_cast<const std::uint64_t*>(r.base + r.head->sections)[r.me * bucket_count_ + b];
     }
 
-    /// Where there is room for the gradient of a parameter; null if none was asked for.
+    /// Returns the memory for the gradient of a parameter; null if none was requested.
     [[nodiscard]] std::byte* gradient(std::size_t parameter) const noexcept
     {
         return gradients_at_.empty() ? nullptr : base_ + gradients_at_[parameter];
     }
 
-    /// Says where owners find this worker's gradient of a parameter: in the tensor, or, with a null view, packed. A tensor lies
-    /// in this worker's segment, unless addresses mean the same to all.
+    /// Publishes the place of this worker's gradient of a parameter for owners: the tensor, or, with a null view, the packed
+    /// section. The tensor is in this worker's segment, unless all workers share an address space.
     void place(std::size_t parameter, tensor_view view)
     {
         if (views_ == nullptr)
@@ -154,7 +155,7 @@ private:
         end_ += (bytes + line - 1) / line * line;
         return at;
     }
-    /// Where peers find an array: where it is, or a copy in the segment.
+    /// Returns the address at which peers read an array: its own, or that of a copy in the segment.
     template <class T> [[nodiscard]] std::uint64_t place_array(const std::vector<T>& array) noexcept
     {
         return one_address_space_ ? reinterpret_cast<std::uintptr_t>(array.data()) : reserve(array.size() * sizeof(T));
@@ -169,7 +170,7 @@ private:
         return one_address_space_ ? reinterpret_cast<const T*>(at) : reinterpret_cast<const T*>(r.base + at);
     }
 
-    /// Only while the peer is held: with one address space its plan goes when it does.
+    /// Call only while the peer's lifetime gate is held: in one address space the peer destroys its plan when it leaves.
     void find_plan(remote& r) const;
 
     [[nodiscard]] std::size_t slot(std::size_t b) const noexcept { return slots_ > 0 ? slots_at_ + b % slots_ * slot_bytes_ : 0; }

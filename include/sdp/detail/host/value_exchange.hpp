@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Fresh values: from their owners to all who store them.
+/// @brief Exchange of fresh values, from their owners to all workers that store them.
 
 #include <sdp/detail/elements/element_dispatch.hpp>
 #include <sdp/detail/exchange/bucket_buffers.hpp>
@@ -35,8 +35,8 @@ private:
     piece_places walker_; ///< kept so that a step allocates nothing
 };
 
-/// Sends the owners' values to those who store without training, and under owner update to the trainers too. A bucket at a time,
-/// so that one buffer serves.
+/// Sends the owners' values to the workers that store without training, and under owner update to the trainers too: bucket by
+/// bucket, so one buffer suffices.
 template <communicator C> class value_exchange {
 public:
     value_exchange(bucket_buffers& buffers, message_round<C>& round, const bucket_wait& wait)

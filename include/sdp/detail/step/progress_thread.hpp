@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief A thread that calls a function now and then while there is something under way.
+/// @brief Thread that calls a function periodically while exchanges are in progress.
 
 #include <condition_variable>
 #include <exception>
@@ -12,7 +12,7 @@
 
 namespace sdp::detail {
 
-/// Whoever shares state with the function holds `lock()` while it uses it. Without a thread that costs nothing.
+/// Code that shares state with the function holds `lock()` while it accesses that state. Without a thread that costs nothing.
 class progress_thread {
 public:
     using lock_type = std::unique_lock<std::recursive_mutex>;
@@ -22,9 +22,9 @@ public:
     progress_thread& operator=(const progress_thread&) = delete;
     ~progress_thread() { stop(); }
 
-    /// `push` says whether something is still under way.
+    /// `push` returns true while an exchange is in progress.
     void start(std::function<bool()> push);
-    /// No call of the function is under way or comes after this.
+    /// Ends the thread: on return no call of the function is running, and none follows.
     void stop() noexcept;
 
     /// @throws what the function has thrown on the thread since the last time

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Which gradients of a step are final, and so which buckets may go.
+/// @brief Records the final gradients of a step, and from them the buckets that may start.
 
 #include <sdp/detail/exchange/bucket_layout.hpp>
 #include <sdp/subnetwork.hpp>
@@ -22,7 +22,7 @@ public:
     /// @throws sdp::error as `require_first`
     void mark(parameter_id id);
 
-    /// Whether every trained parameter of a bucket is ready; of the one after the last it is not.
+    /// Returns true if every trained parameter of a bucket is ready; false for the index after the last bucket.
     [[nodiscard]] bool complete(std::size_t b) const noexcept { return b < missing_.size() && missing_[b] == 0; }
     /// @throws sdp::error naming a trained parameter that is not ready
     void require_all() const;

@@ -11,7 +11,7 @@
 
 namespace sdp::detail {
 
-/// Gives back what it has when it goes.
+/// Frees its memory on destruction.
 template <stream_exchange C> class device_arrays {
 public:
     explicit device_arrays(C& comm)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief The engine for communicators on a stream: puts a bucket's whole way on the stream when it is launched.
+/// @brief Engine for communicators on a stream: enqueues all phases of a bucket on the stream at its launch.
 ///
-/// Packing, messages, sums, messages back, unpacking follow each other on one stream, so buffers are used again in that order and
-/// nobody waits for the stream: `drain` makes the host's own stream wait for this one. Where tiles reach the tensors of others,
-/// sums are made there (`tensor_route`). After the first step it allocates nothing.
+/// Packing, messages, sums, messages back and unpacking follow each other on one stream, so buffers are reused in that order and
+/// no thread waits for the stream: `drain` makes the host's own stream wait for this one. If tiles reach the tensors of other
+/// workers, owners sum there (`tensor_route`). After the first step the engine allocates nothing.
 
 #include <sdp/comm/stream.hpp>
 #include <sdp/detail/elements/element_dispatch.hpp>
@@ -25,7 +25,7 @@ namespace sdp::detail {
 
 template <stream_exchange C> class stream_engine {
 public:
-    static constexpr memory_space space = C::space; ///< where tensors lie
+    static constexpr memory_space space = C::space; ///< memory of the tensors
     static constexpr bool contiguous_only = true;
     static constexpr bool own_all_reduce = stream_all_reduce<C>; ///< of the transport
     static constexpr std::size_t most_parameters = tiles::most_tensors / 2; ///< in a bucket: values may be of two tensors each
@@ -133,7 +133,7 @@ public:
 
     void progress() { comm_.throw_if_failed(); }
 
-    /// What the host puts on its own stream from here on finds the means.
+    /// Work that the host enqueues on its own stream after this call reads the means.
     void drain()
     {
         comm_.throw_if_failed();
@@ -148,7 +148,7 @@ public:
             comm_.executor().release_to_host();
     }
 
-    /// Sends the owners' values to those who store without training, and under owner update to the trainers too.
+    /// Sends the owners' values to the workers that store without training, and under owner update to the trainers too.
     void publish_values()
     {
         comm_.throw_if_failed();

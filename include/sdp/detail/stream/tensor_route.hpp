@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Gradients on streams whose tiles reach each other's tensors: owners sum where the gradients lie, and leave the mean
+/// @brief Route for streams whose tiles reach each other's tensors: owners sum in the trainers' gradients, and write the mean
 /// there.
 ///
-/// Streams wait for each other; threads meet twice a step, in the call that ends it, to tell where tensors lie and that marks
-/// stand. A worker's tensors are used by others only from the first meeting to the second, when its stream waits for them: so
-/// an exception of the host's in between `ready` and `finish` frees nothing that others are about to write.
+/// Streams wait for each other. Threads synchronise twice a step, in the call that ends it: first they publish the addresses of
+/// their tensors and that their events are recorded, then that their sums are enqueued. Peers use a worker's tensors only between
+/// the two, and its stream waits for them; so an exception of the host's between `ready` and `finish` frees nothing that peers
+/// will write.
 
 #include <sdp/detail/exchange/lifetime_gate.hpp>
 #include <sdp/detail/stream/device_arrays.hpp>
@@ -21,7 +22,7 @@
 
 namespace sdp::detail {
 
-/// Where tiles do not reach the tensors of others.
+/// No-op route for tiles that do not reach the tensors of other workers.
 template <stream_exchange C> class tensor_route {
 public:
     tensor_route(C&, const bucket_buffers&, traffic&, const synchronizer_options&) { }
@@ -36,7 +37,7 @@ public:
 
 template <stream_peer_memory C> class tensor_route<C> {
 public:
-    /// Collective among those who reach each other.
+    /// Collective among the workers that reach each other's memory.
     tensor_route(C& comm, const bucket_buffers& buffers, traffic& sent, const synchronizer_options& options)
         : comm_(&comm)
         , buffers_(&buffers)
@@ -77,7 +78,7 @@ public:
 
     void begin_step() noexcept { ++step_; }
 
-    /// Whether any gradient goes this way.
+    /// Returns true if any gradient uses this route.
     [[nodiscard]] bool concerned() const noexcept { return !sources_.empty() || !owners_.empty(); }
 
     /// Marks where the gradients of a bucket are final, on the host's own stream: this one waits for the mark only when it sums
@@ -113,8 +114,8 @@ public:
         follow_owners();
     }
 
-    /// For a worker that cannot go on: owners that have not begun with its tensors never will, and for the others its stream
-    /// waits.
+    /// Withdraws the tensors of a worker that stops: owners that have not begun with them never will, and its stream waits for
+    /// the others.
     void retract() noexcept
     {
         if (!segment_)
@@ -136,7 +137,7 @@ private:
 
     [[nodiscard]] static void** addresses(std::byte* base) noexcept { return reinterpret_cast<void**>(base + sizeof(header)); }
     [[nodiscard]] std::byte* base_of(std::uint32_t peer) const { return segment_->of(buffers_->peers().ranks[peer]); }
-    /// Of a peer that has shared its memory, as all have who have said anything.
+    /// Returns the header of a peer that has shared its memory, as every peer with a published counter has.
     [[nodiscard]] header& head_of(std::uint32_t peer) const
     {
         auto* const base = base_of(peer);
@@ -178,7 +179,7 @@ private:
 
     template <class TypeOf> void sum(TypeOf wire_of)
     {
-        // The sources' tensors stay where they are until the sums are on the stream.
+        // The sources' tensors keep their addresses until the sums are on the stream.
         const entered_gates sources(buffers_->plan().rank, buffers_->peers().ranks, sources_,
             [this](std::uint32_t peer) -> lifetime_gate& { return head_of(peer).gate; });
         try {
@@ -215,7 +216,7 @@ private:
         }
     }
 
-    /// Where the tensors of this step lie; usually where they did.
+    /// Updates the addresses of this step's tensors; usually they are those of the step before.
     void find_tensors()
     {
         bool moved = false;
@@ -230,7 +231,7 @@ private:
             arrays_.write(places_there_, std::span<void* const>(places_));
     }
 
-    /// This worker's stream goes on when the owners are done with its tensors.
+    /// Makes this worker's stream wait until the owners have finished with its tensors.
     void follow_owners()
     {
         for (const auto i : owners_)
@@ -246,7 +247,7 @@ private:
     device_arrays<C> arrays_;
     std::optional<tensor_sum_tiles> sums_;
     std::optional<decltype(std::declval<C&>().share_on_stream(std::size_t {}, std::size_t {}))> segment_;
-    std::vector<std::uint32_t> sources_, owners_; ///< peers whose elements I own, who own some of mine
+    std::vector<std::uint32_t> sources_, owners_; ///< peers whose elements this worker owns; peers that own its
     std::vector<void*> places_; ///< by tensor of the sums
     void** places_there_ = nullptr;
     tiles::tile_job job_; ///< what all launches share

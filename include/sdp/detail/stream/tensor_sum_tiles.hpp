@@ -30,7 +30,7 @@ public:
         std::vector<std::uint32_t> sources; ///< peers
     };
 
-    /// @param buffers of the buckets, some classes of which go through memory
+    /// @param buffers of the buckets, some classes of which use the memory route
     /// @param layouts by peer, of the elements that this worker owns
     tensor_sum_tiles(const bucket_buffers& buffers, std::span<const peer_layout> layouts)
         : buffers_(&buffers)
@@ -45,7 +45,7 @@ public:
         for (std::size_t i = 0; i < cursors_.size(); ++i)
             if (cursors_[i].at != cursors_[i].layout->rows.size())
                 fail_to_match(i);
-        cursors_.clear(); // the layouts may go
+        cursors_.clear(); // the layouts need not outlive this call
     }
 
     [[nodiscard]] const bucket_sums& of(std::size_t b) const noexcept { return buckets_[b]; }
@@ -58,7 +58,7 @@ public:
     [[nodiscard]] const std::vector<tiles::tensor_side>& sides() const noexcept { return sides_; }
 
 private:
-    /// How much of a peer's layout has been used.
+    /// Position of the walk in a peer's layout.
     struct cursor {
         const peer_layout* layout = nullptr;
         std::uint32_t base = 0; ///< of its shapes

@@ -26,7 +26,7 @@ struct tile_range {
 
 class tile_cutter {
 public:
-    /// A piece on its way.
+    /// A piece that the cutter has not finished.
     struct job {
         const overlap_piece* piece;
         std::uint64_t packed; ///< element of the buffer, or of the piece

@@ -17,20 +17,20 @@ namespace sdp::detail {
 class tile_program {
 public:
     using range = tile_range;
-    /// What a bucket's launches do, in this order.
+    /// Phases of a bucket's launches, in this order.
     struct bucket_tiles {
         range pack; ///< gradients to where they are sent from
         range native; ///< what the transport sums, there and back
         range reduce; ///< sums of what is owned or swapped
         range alone; ///< sums of this worker only, whose mean is itself unless it counts for nothing
-        range unpack; ///< means that have come back
+        range unpack; ///< received means
         range owned; ///< gradients, packed as in the flat shard; sums of squares have a result for each, bucket after bucket
         range owned_values;
         range pack_values, unpack_values;
         std::vector<std::size_t> gradients; ///< parameters, by a tile's tensor
         std::vector<std::pair<std::size_t, std::size_t>> values; ///< parameter and slab, by a tile's tensor
 
-        /// Whether gradients are packed, summed or unpacked other than in the tensors of several workers.
+        /// True if gradients are packed, summed or unpacked other than in the tensors of several workers.
         [[nodiscard]] bool has_other_work() const noexcept
         {
             return pack.count + native.count + reduce.count + alone.count + unpack.count > 0;
@@ -76,7 +76,7 @@ public:
     [[nodiscard]] std::size_t square_results() const noexcept { return square_results_; }
 
 private:
-    /// Where an owned piece lies in the flat shard.
+    /// Offset of an owned piece in the flat shard.
     [[nodiscard]] std::size_t shard_of(const overlap_piece& piece) const noexcept
     {
         return shard_at_[static_cast<std::size_t>(&piece - plan_->pieces.data())];

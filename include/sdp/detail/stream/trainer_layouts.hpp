@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief What trainers tell owners before the first step: where in their tensors the elements lie that the owner sums.
+/// @brief Layouts that trainers send to owners before the first step: the offsets in their tensors of the elements that the owner
+/// sums.
 ///
 /// An element is elsewhere in every trainer's tensor, and only the trainer's plan says where. Both ends walk what they share in
 /// the same order, so a list of rows in that order is all that an owner needs, and it need not look into anybody's plan.
@@ -19,7 +20,7 @@
 
 namespace sdp::detail {
 
-/// A trainer's elements that one owner sums where they lie, bucket by bucket.
+/// A trainer's elements that one owner sums in place, bucket by bucket.
 struct peer_layout {
     std::vector<shaped_rows> rows;
     shape_list shapes;
@@ -42,7 +43,7 @@ struct peer_layout {
     return out;
 }
 
-/// By peer: the peer's elements that this worker owns. Collective among those who meet in memory.
+/// By peer: the peer's elements that this worker owns. Collective among the workers on the memory route.
 template <communicator C>
 [[nodiscard]] std::vector<peer_layout> exchange_layouts(C& comm, const bucket_buffers& buffers, std::chrono::milliseconds limit)
 {
