@@ -81,8 +81,8 @@ struct local_options {
 struct synchronizer_options {
     sdp::normalizer normalizer = sdp::normalizer::holders;
     update_mode update = update_mode::average;
-    std::size_t bucket_bytes = std::size_t {1}
-        << 20; ///< of full-size parameters per exchange; a larger parameter is a bucket of its own
+    /// Bytes of full-size parameters per exchange; a larger parameter is a bucket of its own.
+    std::size_t bucket_bytes = std::size_t {1} << 20;
     route_choice route = route_choice::fastest;
     route_costs costs {}; ///< costs by which `fastest` decides
     wire_format wire = wire_format::as_is;

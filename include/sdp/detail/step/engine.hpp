@@ -27,6 +27,7 @@ inline constexpr bool has_engine_constructor = std::is_constructible_v<E, overla
 /// |-----------------------------------|------------------------|---------------------------------------------------------------|
 /// | `E::space`                        | `memory_space`         | memory of the host's tensors                                  |
 /// | `E::contiguous_only`              | bool                   | true if those tensors must be contiguous                      |
+/// | `E::own_all_reduce`               | bool                   | true if the transport sums elements itself                    |
 /// | `E::most_parameters`              | `std::size_t`          | largest number of parameters in a bucket                      |
 /// | `E::check_type(type)`             | void                   | throws for an element type that it does not exchange          |
 /// | `E(plan, buckets, comm, …)`       |                        | collective; throws for options without a meaning here         |
@@ -61,6 +62,7 @@ concept step_engine = communicator<C> && requires(E& e, const E& k, element_type
     requires has_engine_constructor<E, C>;
     memory_space(E::space);
     bool(E::contiguous_only);
+    bool(E::own_all_reduce);
     std::size_t(E::most_parameters);
     E::check_type(type);
     {
