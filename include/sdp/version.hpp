@@ -4,5 +4,5 @@
 /// @brief The library's version, for code that supports several versions.
 
 #define SDP_VERSION_MAJOR 0
-#define SDP_VERSION_MINOR 1
+#define SDP_VERSION_MINOR 2
 #define SDP_VERSION_PATCH 0
