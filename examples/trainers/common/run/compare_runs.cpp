@@ -2,7 +2,7 @@
 /// @file
 /// @brief Puts the summaries of runs side by side, and their loss curves into one table.
 
-#include "common/settings/sentence.hpp"
+#include "../settings/sentence.hpp"
 #include <sdp/error.hpp>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +19,8 @@
 #include <vector>
 
 namespace {
+
+using trainer::fail;
 
 using json = nlohmann::json;
 
