@@ -25,7 +25,7 @@ void step(sdp::mpi_communicator comm)
     net.finish();
     for (const float g : gradient)
         if (g != static_cast<float>(net.world() + 1) / 2)
-            throw sdp::error("the mean gradient is wrong");
+            throw sdp::input_error("the mean gradient is wrong");
     if (net.rank() == 0)
         std::printf("%d processes agree\n", net.world());
 }

@@ -45,7 +45,7 @@ struct post_office {
     int failing_rank = -1;
 };
 
-/// The receives that have not come in yet; the sends were done when the exchange began.
+/// The receives that are still missing; the sends were complete when the exchange began.
 class mailbox_exchange {
 public:
     mailbox_exchange() = default; // nothing to wait for: complete

@@ -16,7 +16,7 @@
 #include <vector>
 
 // [policy]
-/// Unit u of every neuron group goes to workers u, u+1, …, u+k−1 (mod N); blocks stay pinned.
+/// Assigns unit u of every neuron group to workers u, u+1, …, u+k−1 (mod N); blocks stay pinned.
 struct cyclic_windows {
     int k = 2; ///< holders per unit
     sdp::index_t granularity = 1; ///< neurons per unit
@@ -24,7 +24,7 @@ struct cyclic_windows {
     sdp::assignment operator()(const sdp::model& m, int world) const
     {
         if (k < 1 || k > world)
-            throw sdp::error("cyclic_windows: k is " + std::to_string(k) + "; expected 1 to " + std::to_string(world));
+            throw sdp::input_error("cyclic_windows: k is " + std::to_string(k) + "; expected 1 to " + std::to_string(world));
         sdp::assignment out(m, world); // starts with everything pinned
         for (std::size_t g = 0; g < m.groups().size(); ++g) {
             std::vector<sdp::neuron_unit> units;

@@ -2,9 +2,9 @@
 /// @file
 /// @brief A whole training run: four workers, each with half of a network's hidden neurons. Only the standard library.
 ///
-/// The function between the markers is all that concerns SDP; it is the one that the README shows. What comes before it
-/// stands for a framework: data, a forward pass, a backward pass and gradient descent. What comes after it checks what the
-/// library promises, and the program fails if a promise does not hold.
+/// The function between the markers is all that concerns SDP; the README shows it. The code before it replaces a framework:
+/// data, a forward pass, a backward pass and gradient descent. The code after it checks the library's promises, and the program
+/// fails if one does not hold.
 
 #include <sdp/sdp.hpp>
 

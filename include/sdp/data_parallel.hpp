@@ -30,13 +30,16 @@ namespace detail {
     /// Reports a wrong argument in words, before it names the base.
     template <class Partition, class Masking, class Communicator> struct checked_arguments {
         static_assert(partition_policy<Partition>,
-            "the second argument of sdp::data_parallel is no partition policy: expected an object that makes an sdp::assignment "
+            "the second argument of sdp::data_parallel or sdp::make_synchronizer is no partition policy: expected an object that "
+            "makes an sdp::assignment "
             "from a model and a world size, such as sdp::neuron_partition {.coverage = 0.5}; see sdp/partition/policy.hpp");
         static_assert(masking_regime<Masking>,
-            "the third argument of sdp::data_parallel is no masking regime: expected stored_by(unit) and trained_by(unit), as "
+            "the third argument of sdp::data_parallel or sdp::make_synchronizer is no masking regime: expected stored_by(unit) "
+            "and trained_by(unit), as "
             "sdp::forward_masking {} has; see sdp/masking/regime.hpp");
         static_assert(communicator<Communicator>,
-            "the fourth argument of sdp::data_parallel is no communicator: expected rank(), size() and exchange(tag, sends, "
+            "the fourth argument of sdp::data_parallel or sdp::make_synchronizer is no communicator: expected rank(), size() and "
+            "exchange(tag, sends, "
             "receives), as sdp::thread_communicator has; see sdp/comm/communicator.hpp");
         using base = typename synchronizer_over<Communicator>::type;
         static constexpr bool right = partition_policy<Partition> && masking_regime<Masking> && communicator<Communicator>;
@@ -92,7 +95,8 @@ template <class Partition, class Masking, class Communicator>
 class data_parallel : public detail::checked_arguments<Partition, Masking, Communicator>::base {
 public:
     /// Collective.
-    /// @throws sdp::error if the policy or the regime refuses the model, or if a rank was built from another model, partition,
+    /// @throws sdp::input_error if the policy or the regime refuses the model, or if a rank was built from another model,
+    /// partition,
     ///         regime or options than rank 0: on every rank, naming the rank and what differs
     data_parallel(const model& m, const Partition& partition, const Masking& masking, Communicator comm,
         const synchronizer_options& options = {})
@@ -117,7 +121,7 @@ private:
 /// Collective. Makes a synchronizer whose type names neither policy nor regime, for a program that chooses them at run time or
 /// has a synchronizer as a member of a class: `std::unique_ptr<sdp::synchronizer<sdp::thread_communicator>> net`. The pointer
 /// moves, the synchronizer does not.
-/// @throws sdp::error as the constructor of `data_parallel`
+/// @throws sdp::input_error as the constructor of `data_parallel`
 template <class Partition, class Masking, class Communicator>
 [[nodiscard]] std::unique_ptr<synchronizer<Communicator>> make_synchronizer(const model& m, const Partition& partition,
     const Masking& masking, Communicator comm, const synchronizer_options& options = {})

@@ -3,14 +3,14 @@
 /// @file
 /// @brief Exceptions of the library, and the function that builds their sentences.
 ///
-/// | type              | means                                                        | data               |
-/// |-------------------|--------------------------------------------------------------|--------------------|
-/// | `error`           | base of all                                                  |                    |
-/// | `input_error`     | bad input: correct the program                               | `rank()`           |
-/// | `peer_error`      | a peer failed, left or is late: end or restart the run       | `rank()`, `peer()` |
-/// | `timeout_error`   | a `peer_error`: the peer did not answer in time              |                    |
+/// | type              | means                                                       | data               |
+/// |-------------------|-------------------------------------------------------------|--------------------|
+/// | `error`           | base of all                                                 |                    |
+/// | `input_error`     | bad input: correct the program                              | `rank()`           |
+/// | `peer_error`      | a peer failed, left or is late: end or restart the run      | `rank()`, `peer()` |
+/// | `timeout_error`   | a `peer_error`: the peer did not answer in time             |                    |
 /// | `aborted_error`   | a `peer_error`: the peer failed, and threw the cause itself |                    |
-/// | `nonfinite_error` | a mean gradient is NaN or infinite: skip the step, say       | `rank()`           |
+/// | `nonfinite_error` | a mean gradient is NaN or infinite: skip the step, say      | `rank()`           |
 ///
 /// A foreign API that fails has an error of its own (`mpi_error`, `nccl_error`, `cuda_error`). Each sentence names the parameter,
 /// group or rank, what was found and what was expected. A broken internal invariant asserts instead, because no caller can do

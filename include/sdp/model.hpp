@@ -112,20 +112,21 @@ struct parameter {
 class model {
 public:
     /// Declares a neuron group.
-    /// @throws sdp::error on an empty or repeated name, fewer than one neuron, or a negative cost
+    /// @throws sdp::input_error on an empty or repeated name, fewer than one neuron, or a negative cost
     group_id add_group(std::string name, index_t neurons, double cost_per_neuron = 0);
 
     /// Declares a block.
-    /// @throws sdp::error on an empty or repeated name, or a negative cost
+    /// @throws sdp::input_error on an empty or repeated name, or a negative cost
     block_id add_block(std::string name, double cost = 0);
 
     /// Declares a parameter and its full shape. Declare parameters in forward order, because gradients are expected in reverse.
-    /// @throws sdp::error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group whose
+    /// @throws sdp::input_error on an empty or repeated name, an extent below 1, an axis out of range or given twice, a group
+    /// whose
     ///         neurons do not divide the axis, or an unknown group or block
     parameter_id add_parameter(std::string name, extents shape, placement where = {});
 
     /// Checks conditions that need the complete description.
-    /// @throws sdp::error on a model without parameters, or a group or block that no parameter uses
+    /// @throws sdp::input_error on a model without parameters, or a group or block that no parameter uses
     void validate() const;
 
     [[nodiscard]] std::span<const parameter> parameters() const noexcept { return parameters_; }
@@ -137,7 +138,7 @@ public:
     [[nodiscard]] const block& operator[](block_id id) const noexcept { return blocks_[index_of(id)]; }
 
     /// The parameter of that name.
-    /// @throws sdp::error if the model has none
+    /// @throws sdp::input_error if the model has none
     [[nodiscard]] parameter_id find(std::string_view name) const;
 
     /// The cost of one neuron of the group to a holder: the declared cost, or else the number of its elements.

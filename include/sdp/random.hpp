@@ -165,7 +165,7 @@ private:
 /// Initial values of a parameter: `initialize(w, slab, normal(seed, id, 0.02))`. An element gets the same bits on every worker
 /// that stores it, on every IEEE 754 machine and with every math library, which `counter_generator::normal` does not promise.
 /// Parameters of one seed are independent.
-/// @throws sdp::error on a standard deviation that is negative or not finite
+/// @throws sdp::input_error on a standard deviation that is negative or not finite
 [[nodiscard]] inline normal_numbers normal(std::uint64_t seed, parameter_id id, double deviation)
 {
     if (!(deviation >= 0) || !std::isfinite(deviation))
@@ -176,7 +176,7 @@ private:
 /// Sets every element of a local tensor to `f(i)`, where i is the element's row-major index in the full tensor.
 ///
 /// `initialize(w, slab, normal(seed, slab.parameter, 0.02))`
-/// @throws sdp::error unless the tensor has the slab's shape and holds f32 or f64 in host memory
+/// @throws sdp::input_error unless the tensor has the slab's shape and holds f32 or f64 in host memory
 template <class T, class F>
 requires std::is_invocable_r_v<double, F&, index_t>
 void initialize(const T& local, const slab& s, F&& f)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Includes all headers that need only the standard library and range-v3. Back ends and adapters are separate headers:
-/// comm/mpi.hpp, adapters/torch.hpp.
+/// @brief Includes everything but back ends (`comm/mpi.hpp`, `comm/nccl.hpp`, `comm/cuda_threads.hpp`), adapters
+/// (`adapters/torch.hpp`) and the engine for streams (`stream.hpp`).
 
 #include <sdp/comm/communicator.hpp>
 #include <sdp/comm/fit_route_costs.hpp>

@@ -87,14 +87,14 @@ namespace detail {
 } // namespace detail
 
 /// Copies the selected elements of a full tensor into the local one.
-/// @throws sdp::error unless `full` has the full shape, `local` the slab's, and both the same element type
+/// @throws sdp::input_error unless `full` has the full shape, `local` the slab's, and both the same element type
 template <class Full, class Local> void slice(const Full& full, const Local& local, const slab& s)
 {
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_local);
 }
 
 /// Copies the local tensor to the positions of its elements in the full one, and leaves the other elements unchanged.
-/// @throws sdp::error as `slice` does
+/// @throws sdp::input_error as `slice` does
 template <class Local, class Full> void unslice(const Local& local, const Full& full, const slab& s)
 {
     detail::copy_slab(view_of(full), view_of(local), s, detail::direction::to_full);

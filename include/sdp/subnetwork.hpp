@@ -20,7 +20,7 @@ enum class value_layout : std::uint8_t { whole, split };
 /// The elements that one worker stores and trains.
 class subnetwork {
 public:
-    /// @throws sdp::error if `rank` is outside the world
+    /// @throws sdp::input_error if `rank` is outside the world
     subnetwork(const model& m, const residency& r, int rank, value_layout layout = value_layout::whole);
 
     [[nodiscard]] int rank() const noexcept { return rank_; }
@@ -34,7 +34,7 @@ public:
     }
 
     /// The place of a local tensor among the `slabs` of its parameter. A copy of one will do.
-    /// @throws sdp::error unless it is one of this worker's
+    /// @throws sdp::input_error unless it is one of this worker's
     [[nodiscard]] std::size_t number_of(const slab& s) const
     {
         if (index_of(s.parameter) + 1 >= first_.size())
@@ -59,7 +59,7 @@ public:
     [[nodiscard]] std::span<const interval> trained_neurons(group_id id) const noexcept { return trained_neurons_[index_of(id)]; }
 
     /// The local shape of a parameter: of the trained part under `split`, otherwise of the stored part.
-    /// @throws sdp::error if this worker stores none of it
+    /// @throws sdp::input_error if this worker stores none of it
     [[nodiscard]] const extents& shape(parameter_id id) const;
 
     /// Number of elements whose value this worker keeps.

@@ -36,8 +36,9 @@ namespace sdp {
 /// `gradient_norm`, the host's optimizer, `publish_values`.
 template <communicator C> class synchronizer {
 public:
-    /// @throws sdp::error on options outside their range, or a communicator of another size
-    synchronizer(sdp::model m, sdp::residency r, C comm, const synchronizer_options& options)
+    /// Does not compare the ranks' descriptions and options; `data_parallel` and `make_synchronizer` do.
+    /// @throws sdp::input_error on options outside their range, or a communicator of another size
+    synchronizer(sdp::model m, sdp::residency r, C comm, const synchronizer_options& options = {})
         : model_(std::move(m))
         , residency_(std::move(r))
         , subnetwork_(model_, residency_, checked(model_, comm, residency_, options), options.local.layout)
@@ -70,8 +71,8 @@ public:
     [[nodiscard]] int world() const noexcept { return subnetwork_.world(); }
 
     /// Registers the tensor with the values of a parameter: of its slab `slab`, or of all stored elements if there is only one.
-    /// `publish_values`, owner updates and `assemble` need it; the tensor must outlive them.
-    /// @throws sdp::error unless the tensor has the slab's shape and the parameter's element type, in host memory
+    /// `publish_values`, owner updates, and `assemble` and `distribute` without a tensor need it, and it must outlive them.
+    /// @throws sdp::input_error unless the tensor has the slab's shape and the parameter's element type, in host memory
     template <class T> void bind(parameter_id id, const T& values, std::size_t slab = 0)
     {
         tensors_.bind_value(id, slab, view_of(values));
@@ -79,14 +80,14 @@ public:
 
     /// The same for one of the local tensors that `subnetwork().slabs(id)` lists:
     /// `for (const auto& s : net.subnetwork().slabs(id)) net.bind(s, tensor_of(s));`
-    /// @throws sdp::error as above, and if it is not one of this worker's
+    /// @throws sdp::input_error as above, and if it is not one of this worker's
     template <class T> void bind(const slab& s, const T& values)
     {
         tensors_.bind_value(s.parameter, subnetwork_.number_of(s), view_of(values));
     }
 
     /// Registers the tensor of a parameter's gradient, for hosts whose gradients keep their address.
-    /// @throws sdp::error as `bind`, or if this rank does not train the parameter
+    /// @throws sdp::input_error as `bind`, or if this rank does not train the parameter
     template <class T> void bind_gradient(parameter_id id, const T& gradient)
     {
         require_trained(id);
@@ -95,7 +96,7 @@ public:
 
     /// With `shared_gradients`: where the gradient of a parameter is to be, as a contiguous tensor of its shape. The memory is
     /// the library's and lives as long as it; where peers cannot reach each other's, it is ordinary memory.
-    /// @throws sdp::error without that option, or if this rank does not train the parameter
+    /// @throws sdp::input_error without that option, or if this rank does not train the parameter
     [[nodiscard]] tensor_view gradient_memory(parameter_id id)
     {
         if (!options_.shared_gradients)
@@ -111,7 +112,7 @@ public:
 
     /// Collective. Starts a step whose mean is weighted: by the samples or tokens behind each worker's gradients, say. A worker
     /// of weight 0 counts for nothing; where all holders of an element have weight 0, its gradient becomes 0.
-    /// @throws sdp::error, on all ranks, on a weight that is negative or not finite, or if all are 0
+    /// @throws sdp::input_error, on all ranks, on a weight that is negative or not finite, or if all are 0
     void begin_step(double weight)
     {
         const auto lock = thread_.lock();
@@ -119,7 +120,7 @@ public:
             return;
         if (open_)
             detail::fail("begin_step on rank ", rank(), " while a step is open; expected it before the first ready");
-        // Rank checks of its own come after the exchange: a rank that threw here would leave the others waiting.
+        // Checks of this rank alone follow the exchange: a rank that threw here would leave the others waiting.
         weights_.assign(static_cast<std::size_t>(world()), 0.0);
         weights_[static_cast<std::size_t>(rank())] = weight;
         step_start_ = engine_.sent();
@@ -130,7 +131,7 @@ public:
 
     /// Says that a gradient is final for this step. Starts the exchange of its bucket once all of that is ready. Does nothing
     /// for a parameter that this rank does not train, nor while the exchange is paused.
-    /// @throws sdp::error if it was ready before in this step, or has no bound gradient
+    /// @throws sdp::input_error if it was ready before in this step, or has no bound gradient
     void ready(parameter_id id)
     {
         const auto lock = thread_.lock();
@@ -153,7 +154,7 @@ public:
     }
 
     /// Collective. Waits until every trained gradient holds its mean (under owner update: those elements that are owned).
-    /// @throws sdp::error naming a parameter that was not ready
+    /// @throws sdp::input_error naming a parameter that was not ready
     void finish()
     {
         const auto lock = thread_.lock();
@@ -178,7 +179,7 @@ public:
 
     /// Collective, after `finish`. Euclidean norm of the mean gradient of the whole model; every element counts once, however
     /// many hold it. Summed in double in a fixed order: the same bits on all ranks.
-    /// @throws sdp::error before the first finished step, or within a step
+    /// @throws sdp::input_error before the first finished step, or within a step
     /// @throws sdp::nonfinite_error on every rank if it is NaN or infinite, naming a parameter and the rank that owns it
     [[nodiscard]] double gradient_norm()
     {
@@ -199,7 +200,7 @@ public:
 
     /// Collective, after the host's update. Sends fresh values from their owners to the workers that store them without
     /// training, and under owner update to all that store them. Sends nothing under forward masking with `average`.
-    /// @throws sdp::error if values that take part are not bound
+    /// @throws sdp::input_error if values that take part are not bound
     void publish_values()
     {
         const auto lock = thread_.lock();
@@ -239,7 +240,8 @@ public:
     }
 
     /// Copies the mean gradients of the owned elements to a flat tensor; after `finish`.
-    /// @throws sdp::error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's type
+    /// @throws sdp::input_error, as the next two, unless the tensor has `owned_elements()` consecutive elements of the model's
+    /// type
     template <class T> void read_owned_gradients(const T& flat)
     {
         copy_owned(view_of(flat), detail::shard_copy::from_tensors, detail::owned_kind::gradients);
@@ -289,15 +291,25 @@ public:
     void barrier() { static_cast<void>(sum(0)); }
 
     /// Collective. The full value of a parameter, put together at `root` from its owners; `full` is ignored elsewhere.
-    /// @throws sdp::error if the values are not bound, or `full` does not fit at the root
+    /// @throws sdp::input_error on every rank, if values are not bound, `full` does not fit at the root, or ranks name another
+    ///         parameter or root
     template <class T> void assemble(parameter_id id, int root, const T& full)
     {
-        put_together(id, root, rank() == root ? view_of(full) : tensor_view {});
+        tensor_view whole;
+        std::exception_ptr refused; // by the tensor's trait
+        try {
+            if (rank() == root)
+                whole = view_of(full);
+        } catch (...) {
+            refused = std::current_exception();
+        }
+        put_together(id, root, whole, refused);
     }
 
     /// Collective. The same for any tensor with the shape of the trained values, such as a moment of the optimizer: each worker
     /// that trains the parameter gives its own, of the shape `subnetwork().shape(id)`; those of others are ignored.
-    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    /// @throws sdp::input_error on every rank, if a tensor has another shape or element type, or ranks name another parameter or
+    /// root
     template <class T, class Full> void assemble(parameter_id id, const T& local, int root, const Full& full)
     {
         const auto lock = thread_.lock();
@@ -321,7 +333,8 @@ public:
     /// Collective. Sends the full value of a parameter from `root` into the bound values of all workers that store it, to each
     /// its own elements and no others. `full` is ignored elsewhere. For initial values and loaded files; the inverse of
     /// `assemble`.
-    /// @throws sdp::error on every rank, if `full` does not fit at the root, values are not bound or are on a device, or ranks
+    /// @throws sdp::input_error on every rank, if `full` does not fit at the root, values are not bound or are on a device, or
+    /// ranks
     ///         name another parameter or root
     /// @throws sdp::timeout_error if a peer does not take part
     template <class Full> void distribute(parameter_id id, int root, const Full& full)
@@ -342,7 +355,8 @@ public:
 
     /// Collective. The same into a tensor of the shape `subnetwork().shape(id)` in host memory. It is ignored where nothing of
     /// the parameter is stored, and may be empty where nothing of it is trained: moments exist only where there is a gradient.
-    /// @throws sdp::error on every rank, if a tensor has another shape or element type, or ranks name another parameter or root
+    /// @throws sdp::input_error on every rank, if a tensor has another shape or element type, or ranks name another parameter or
+    /// root
     /// @throws sdp::timeout_error if a peer does not take part
     template <class Full, class T> void distribute(parameter_id id, int root, const Full& full, const T& local)
     {
@@ -400,18 +414,22 @@ private:
         mark(id);
     }
 
-    void put_together(parameter_id id, int root, const tensor_view& full)
+    void put_together(parameter_id id, int root, const tensor_view& full, const std::exception_ptr& refused)
     {
         const auto lock = thread_.lock();
-        if (root < 0 || root >= world())
-            detail::fail("a model was to be assembled at rank ", root, "; expected 0 to ", world() - 1);
+        tensor_view whole;
+        agree_to("assemble", id, root, [&] {
+            if (refused)
+                std::rethrow_exception(refused);
+            if (subnetwork_.trains(id))
+                static_cast<void>(tensors_.value(id, 0)); // throws if the trained part, which has what is owned, is not bound
+            if (rank() == root)
+                whole = tensors_.checked(full, id, model_[id].shape, "full tensor", memory_space::host);
+        });
         std::vector<std::byte> scratch;
         std::optional<std::pair<std::size_t, tensor_view>> known;
-        const auto whole = rank() == root
-            ? tensors_.checked(full, tensors_.known(id), model_[id].shape, "full tensor", memory_space::host)
-            : tensor_view {};
-        engine_.count_control(assembly_.run(
-            comm(), plan(), model_, residency_, tensors_.known(id), root, whole, options_.local.timeout, [&](std::size_t slab) {
+        engine_.count_control(
+            assembly_.run(comm(), plan(), model_, residency_, id, root, whole, options_.local.timeout, [&](std::size_t slab) {
                 if (!known || known->first != slab) // else the host has it already
                     known.emplace(slab, engine_.readable(tensors_.value(id, slab), scratch));
                 return known->second;
@@ -433,7 +451,7 @@ private:
             if (root < 0 || root >= world())
                 detail::fail(call, " was called with root ", root, " on rank ", rank(), "; expected 0 to ", world() - 1);
             prepare();
-        } catch (const error&) {
+        } catch (...) { // a tensor's trait may throw anything
             refused = std::current_exception();
         }
         struct wish {
@@ -445,8 +463,9 @@ private:
             std::rethrow_exception(refused);
         for (std::size_t r = 0; r < wishes.size(); ++r) {
             if (wishes[r].refused != 0)
-                detail::fail_by_peer(rank(), static_cast<int>(r), call, " of parameter '", tensors_.name(id), "' on rank ",
-                    rank(), ": rank ", r, " cannot take part; its own error says why");
+                throw input_error(detail::text(call, " of parameter '", tensors_.name(id), "' on rank ", rank(), ": rank ", r,
+                                      " cannot take part; its own error says why"),
+                    static_cast<int>(r));
             if (wishes[r].parameter != wishes[0].parameter || wishes[r].root != wishes[0].root)
                 detail::fail(call, ": rank ", r, " names parameter number ", wishes[r].parameter, " and root ", wishes[r].root,
                     ", rank 0 names ", wishes[0].parameter, " and ", wishes[0].root, "; expected the same on all ranks");

@@ -30,7 +30,7 @@ enum class update_mode : std::uint8_t {
 enum class route_choice : std::uint8_t {
     fastest, ///< what `costs` say of memory, where all holders reach each other's, and of messages
     two_sided, ///< messages to the owner, which sums and sends the mean back
-    swap, ///< the same, but where k = 2 the two send each other everything at once
+    swap, ///< the same, but under `average` two trainers send each other everything at once
     memory, ///< peer memory wherever all holders reach each other's, whatever it costs; an error where the communicator has none
     native, ///< as `fastest`, but what all workers hold is summed by the transport's own all-reduce, in an order of its own
 };
@@ -94,7 +94,7 @@ struct synchronizer_options {
 };
 
 namespace detail {
-    /// @throws sdp::error naming the option
+    /// @throws sdp::input_error naming the option
     inline void check_options(const synchronizer_options& options)
     {
         if (options.bucket_bytes < 1)

@@ -76,7 +76,7 @@ class extents {
 public:
     constexpr extents() = default;
 
-    /// @throws sdp::error for more than `max_axes` axes
+    /// @throws sdp::input_error for more than `max_axes` axes
     template <std::ranges::input_range R>
     requires std::convertible_to<std::ranges::range_reference_t<R>, index_t>
     constexpr explicit extents(const R& values)
@@ -258,7 +258,7 @@ namespace detail {
 } // namespace detail
 
 /// A view of elements at distances `strides`, for memory without a tensor type: `view(data, {rows, columns}, {1, rows})`.
-/// @throws sdp::error if the lists differ in length
+/// @throws sdp::input_error if the lists differ in length
 template <detail::element T>
 [[nodiscard]] tensor_view view(T* data, const extents& shape, const extents& strides, memory_space space = memory_space::host)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #pragma once
 /// @file
-/// @brief Counters of a step: bytes by phase and by route, and the elements that a worker owns.
+/// @brief Counters of a step: bytes by phase, elements by route, and the ranges that a worker owns.
 
 #include <sdp/model.hpp>
 

@@ -994,7 +994,7 @@ TEST_CASE("ranks that cannot take part in handing out or putting together leave 
             if (odd)
                 CHECK(unit::flaw<sdp::input_error>(call, own) == "");
             else
-                CHECK(unit::flaw<sdp::peer_error>(call, {"'parameter0'", me, "rank 1 cannot take part"}) == "");
+                CHECK(unit::flaw<sdp::input_error>(call, {"'parameter0'", me, "rank 1 cannot take part"}) == "");
         };
         // Another shape or type of the local tensor, or of the full one at the root.
         refuse([&] { w.sync.distribute(id, 0, six, odd ? five : six); },

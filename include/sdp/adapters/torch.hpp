@@ -20,7 +20,7 @@ template <> struct element_type_of<c10::BFloat16> : std::integral_constant<eleme
 
 /// Traits of `at::Tensor`. The tensor is a handle: views share its storage, and a const handle does not make its elements const.
 ///
-/// @throws sdp::error for a tensor that is undefined, not strided, of another element type than f32, f64, f16 and bf16, on
+/// @throws sdp::input_error for a tensor that is undefined, not strided, of another element type than f32, f64, f16 and bf16, on
 ///         another device than the host or a CUDA device, or broadcast (two indices name one element)
 template <> struct tensor_traits<at::Tensor> {
     static void* data(const at::Tensor& t)

@@ -53,7 +53,7 @@ public:
     }
 
     /// Lets MPI make progress; true once all messages are done.
-    /// @throws sdp::error when a message is shorter than expected
+    /// @throws sdp::input_error when a message is shorter than expected
     /// @throws sdp::mpi_error when a message is longer than expected, or MPI fails otherwise. Open MPI 4.1 may write the surplus
     ///         past the end of a large message's buffer before it reports the error, so end the program after it.
     [[nodiscard]] bool test()
@@ -128,7 +128,8 @@ private:
 class mpi_communicator {
 public:
     /// Duplicates `given`, so that the program's own messages never match the library's. Collective over `given`.
-    /// @throws sdp::error when MPI is not running, when this process is not in `given`, or when `given` is an intercommunicator
+    /// @throws sdp::input_error when MPI is not running, when this process is not in `given`, or when `given` is an
+    /// intercommunicator
     explicit mpi_communicator(const boost::mpi::communicator& given, mpi_options options = {})
         : mpi_communicator(given, true, options)
     {
@@ -143,7 +144,7 @@ public:
     /// Uses `given` itself: duplicates, changes and frees nothing, and leaves its error handler in place. The caller keeps it
     /// alive and sends nothing else through it. The ranks of a node can only be found by a collective call, so there is no window
     /// route.
-    /// @throws sdp::error like the constructor
+    /// @throws sdp::input_error like the constructor
     [[nodiscard]] static mpi_communicator attach(const boost::mpi::communicator& given, mpi_options options = {})
     {
         return {given, false, options};
@@ -161,7 +162,7 @@ public:
     /// The communicator that carries the messages. The returned object does not own it.
     [[nodiscard]] boost::mpi::communicator base() const { return {state_->native(), boost::mpi::comm_attach}; }
 
-    /// @throws sdp::error for ill-formed arguments, before anything is posted
+    /// @throws sdp::input_error for ill-formed arguments, before anything is posted
     /// @throws sdp::mpi_error when MPI refuses a message
     [[nodiscard]] mpi_exchange exchange(
         exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives) const

@@ -38,7 +38,7 @@ public:
         finish();
         return true;
     }
-    /// @throws sdp::nccl_error naming the peers
+    /// @throws sdp::timeout_error or sdp::nccl_error, naming the peers
     void wait(std::chrono::milliseconds limit)
     {
         if (!state_)
@@ -98,7 +98,7 @@ public:
     /// @param size number of ranks, each on a device of its own
     /// @param host the framework's stream
     /// @param options time-out and kind of wait
-    /// @throws sdp::nccl_error also if a peer is not there within the time-out
+    /// @throws sdp::timeout_error if a peer is not there in time; sdp::nccl_error if NCCL fails
     [[nodiscard]] static nccl_communicator create(
         const ncclUniqueId& id, int rank, int size, cudaStream_t host, const nccl_options& options = {})
     {

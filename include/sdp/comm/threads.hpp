@@ -30,7 +30,7 @@ class thread_communicator;
 /// A group of N workers that reach each other. A cheap handle: copies name the same group.
 class thread_group {
 public:
-    /// @throws sdp::error for fewer than one worker
+    /// @throws sdp::input_error for fewer than one worker
     explicit thread_group(int size)
         : fabric_(std::make_shared<detail::thread_fabric>(size))
     {
@@ -39,14 +39,15 @@ public:
     [[nodiscard]] int size() const noexcept { return fabric_->size(); }
 
     /// The handle for one worker.
-    /// @throws sdp::error for a rank outside the group
+    /// @throws sdp::input_error for a rank outside the group
     [[nodiscard]] thread_communicator communicator(int rank) const;
 
     /// Reports that `rank` has failed: every unfinished or new exchange of the group throws `aborted_error`. The errors name the
     /// rank of the first call.
     void abort(int rank) const noexcept { fabric_->abort(rank); }
 
-    /// Reports that `rank` posts no more messages. A worker that waits for a message that `rank` never posted gets an `error`.
+    /// Reports that `rank` posts no more messages. A worker that waits for a message that `rank` never posted gets a
+    /// `peer_error`.
     void leave(int rank) const noexcept { fabric_->leave(rank); }
 
     /// The rank of the first call to `abort`, or −1.
@@ -90,7 +91,8 @@ public:
     }
 
     /// Copies the messages that are ready; true once all messages are done.
-    /// @throws sdp::error when the two ends give different sizes, or the peer has left the group
+    /// @throws sdp::input_error when the two ends give different sizes
+    /// @throws sdp::peer_error when the peer has left the group
     /// @throws sdp::aborted_error when another worker has failed
     [[nodiscard]] bool test()
     {
@@ -138,7 +140,8 @@ public:
         return memory_->visible[static_cast<std::size_t>(rank)].load(std::memory_order_acquire);
     }
     void notify() const noexcept { fabric_->announce(rank_); }
-    /// @throws sdp::timeout_error naming the rank; sdp::aborted_error when a worker has failed; sdp::error if `rank` has left
+    /// @throws sdp::timeout_error naming the rank; sdp::aborted_error when a worker has failed; sdp::peer_error if `rank` has
+    /// left
     template <class Done> void wait(int rank, Done done, std::chrono::milliseconds limit) const
     {
         fabric_->wait_for(rank_, rank, done, limit);
@@ -169,7 +172,7 @@ public:
     [[nodiscard]] int size() const noexcept { return fabric_->size(); }
     [[nodiscard]] thread_group group() const { return thread_group(fabric_); }
 
-    /// @throws sdp::error for ill-formed arguments, before anything is posted
+    /// @throws sdp::input_error for ill-formed arguments, before anything is posted
     /// @throws sdp::aborted_error when a worker of the group has failed
     [[nodiscard]] thread_exchange exchange(
         exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives) const
@@ -215,9 +218,9 @@ inline thread_communicator thread_group::communicator(int rank) const
 ///
 /// All threads call the same `worker` object. When one throws, the waits of the others end with `aborted_error`, and after all
 /// have ended this function rethrows the exception of the failing worker. A worker may return before the others; a worker that
-/// then waits for a message that was never posted gets an `error` that names the rank.
+/// then waits for a message that was never posted gets a `peer_error` that names the rank.
 ///
-/// @throws sdp::error for fewer than one worker
+/// @throws sdp::input_error for fewer than one worker
 template <class F>
 requires std::invocable<F&, thread_communicator>
 void run_workers(int world, F&& worker)

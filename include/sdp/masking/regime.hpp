@@ -3,10 +3,10 @@
 /// @file
 /// @brief The concept of a masking regime, which decides the storers and the trainers of a unit.
 ///
-/// | regime             | stored by | trained by | prefer it when                                                        |
-/// |--------------------|-----------|------------|-----------------------------------------------------------------------|
-/// | `forward_masking`  | holders   | holders    | memory, traffic and compute should all shrink; acts as a regulariser  |
-/// | `backward_masking` | all       | holders    | gradients must stay unbiased; saves gradient and optimizer memory     |
+/// | regime             | stored by | trained by | prefer it when                                                       |
+/// |--------------------|-----------|------------|----------------------------------------------------------------------|
+/// | `forward_masking`  | holders   | holders    | memory, traffic and compute should all shrink; acts as a regulariser |
+/// | `backward_masking` | all       | holders    | gradients must stay unbiased; saves gradient and optimizer memory    |
 
 #include <sdp/partition/rank_set.hpp>
 
@@ -25,8 +25,8 @@ struct unit_view {
 
 /// Decides for a unit which workers store its value, and which train it (gradient and optimizer state).
 ///
-/// | expression        | result     | meaning                                       |
-/// |-------------------|------------|-----------------------------------------------|
+/// | expression        | result     | meaning                                                 |
+/// |-------------------|------------|---------------------------------------------------------|
 /// | `r.stored_by(u)`  | `rank_set` | workers that keep the unit's value for the forward pass |
 /// | `r.trained_by(u)` | `rank_set` | workers that compute its gradient and apply updates     |
 ///

@@ -25,7 +25,8 @@ public:
         friend bool operator==(const run&, const run&) = default;
     };
 
-    /// @throws sdp::error if the regime names ranks outside the world, lets a worker train a unit that it does not store, or
+    /// @throws sdp::input_error if the regime names ranks outside the world, lets a worker train a unit that it does not store,
+    /// or
     ///         leaves an element without a trainer; the last error names the parameter
     template <masking_regime R>
     residency(const model& m, const assignment& a, const R& regime)

@@ -28,7 +28,7 @@ struct neuron_unit {
 class assignment {
 public:
     /// Assigns every unit to all `world` workers.
-    /// @throws sdp::error if `world` < 1 or the model is not valid
+    /// @throws sdp::input_error if `world` < 1 or the model is not valid
     assignment(const model& m, int world);
 
     /// A unit as stored: its neurons and the number of its holder set. An entry usually is one unit. A design with many units and
@@ -42,19 +42,19 @@ public:
     };
 
     /// Splits a group into units that cover its neurons in order, without gaps.
-    /// @throws sdp::error if the units leave a gap, or a unit has no holder or a holder outside the world
+    /// @throws sdp::input_error if the units leave a gap, or a unit has no holder or a holder outside the world
     void assign(group_id id, std::span<const neuron_unit> units);
 
     /// Adds a holder set and returns its number, by which `assign` refers to it. Serves designs with few sets and many units.
-    /// @throws sdp::error if the set is empty or contains a rank outside the world
+    /// @throws sdp::input_error if the set is empty or contains a rank outside the world
     std::uint32_t add_holders(const rank_set& holders);
 
     /// Splits a group into units whose holder sets `add_holders` has numbered.
-    /// @throws sdp::error if the units do not cover the group, or no holder set has such a number
+    /// @throws sdp::input_error if the units do not cover the group, or no holder set has such a number
     void assign(group_id id, std::vector<unit> units);
 
     /// Assigns a block to its holders.
-    /// @throws sdp::error if `holders` is empty or contains a rank outside the world
+    /// @throws sdp::input_error if `holders` is empty or contains a rank outside the world
     void assign(block_id id, const rank_set& holders);
 
     [[nodiscard]] int world() const noexcept { return world_; }

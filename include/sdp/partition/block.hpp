@@ -32,7 +32,7 @@ struct block_partition {
     holder_design design = holder_design::random; ///< rule that chooses holders; all but `random` bound the number of peers
     int divisions = 3; ///< m of the design `cells`: number of divisions of the workers into cells, 2 to 64
 
-    /// @throws sdp::error unless one of coverage and holders is given and gives 1 to N holders, or if no block is selected,
+    /// @throws sdp::input_error unless one of coverage and holders is given and gives 1 to N holders, or if no block is selected,
     /// `divisions` is out of range, or a bounded
     ///         design has too few blocks for every worker to hold one
     [[nodiscard]] assignment operator()(const model& m, int world) const;

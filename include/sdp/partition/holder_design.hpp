@@ -5,7 +5,7 @@
 ///
 /// | design   | holders of a unit                        | peers of a worker | prefer it when                             |
 /// |----------|------------------------------------------|-------------------|--------------------------------------------|
-/// | `random` | k workers, drawn anew for every unit     | up to N−1         | N is small enough to exchange with all     |
+/// | `random` | the k least loaded, anew for every unit  | up to N−1         | N is small enough to exchange with all     |
 /// | `cells`  | a cell of k workers that hold many units | ≤ m(k−1)          | N is large: mixing does not depend on N    |
 /// | `cyclic` | k consecutive ranks on a ring            | ≤ 2(k−1)          | only near ranks are cheap to reach         |
 
@@ -54,7 +54,7 @@ namespace detail {
         return "unknown";
     }
 
-    /// @throws sdp::error if `cells` has too few divisions to connect the workers, or too many
+    /// @throws sdp::input_error if `cells` has too few divisions to connect the workers, or too many
     inline void check_divisions(holder_design design, int divisions)
     {
         if (design == holder_design::cells && (divisions < 2 || divisions > 64))
@@ -62,7 +62,7 @@ namespace detail {
                 "cells only once never exchange with another cell");
     }
 
-    /// @throws sdp::error if some worker would hold no unit, because there are too few
+    /// @throws sdp::input_error if some worker would hold no unit, because there are too few
     inline void check_reach(holder_design design, std::uint64_t units, int k, int world)
     {
         if (units * static_cast<std::uint64_t>(k) < static_cast<std::uint64_t>(world))

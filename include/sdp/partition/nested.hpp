@@ -23,7 +23,7 @@ struct nested_partition {
     block_partition outer;
     neuron_partition inner;
 
-    /// @throws sdp::error as the two policies do, and if the inner coverage gives no whole number of a block's holders
+    /// @throws sdp::input_error as the two policies do, and if the inner coverage gives no whole number of a block's holders
     [[nodiscard]] assignment operator()(const model& m, int world) const;
 };
 

@@ -45,7 +45,7 @@ struct pinned {
 };
 
 /// Converts a coverage C to the number of holders k = C·N.
-/// @throws sdp::error unless 0 < C ≤ 1 and C·N is whole
+/// @throws sdp::input_error unless 0 < C ≤ 1 and C·N is whole
 [[nodiscard]] inline int holders_for(double coverage, int world)
 {
     if (!(coverage > 0 && coverage <= 1))
@@ -59,7 +59,7 @@ struct pinned {
 }
 
 /// The number of holders k where a policy is given the coverage or the holders themselves.
-/// @throws sdp::error unless exactly one is given and in its range
+/// @throws sdp::input_error unless exactly one is given and in its range
 [[nodiscard]] inline int holders_for(std::optional<double> coverage, std::optional<int> holders, int world)
 {
     if (coverage && holders)
@@ -75,7 +75,7 @@ struct pinned {
 
 /// Combines several policies, each for the groups and blocks that it selects.
 ///
-/// `combined(block_partition{.blocks = "*.ffn"}, neuron_partition{.groups = "*.heads"})`
+/// `combined(block_partition{.coverage = 0.5, .blocks = "*.ffn"}, neuron_partition{.coverage = 0.5, .groups = "*.heads"})`
 template <partition_policy... Policies> struct combined {
     std::tuple<Policies...> policies;
 
@@ -84,7 +84,7 @@ template <partition_policy... Policies> struct combined {
     {
     }
 
-    /// @throws sdp::error if two of the policies assign the same group or block
+    /// @throws sdp::input_error if two of the policies assign the same group or block
     [[nodiscard]] assignment operator()(const model& m, int world) const
     {
         assignment out(m, world);

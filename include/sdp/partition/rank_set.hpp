@@ -32,7 +32,7 @@ public:
     rank_set() = default;
 
     /// Makes a set of the given ranks, in any order; repeated ranks count once.
-    /// @throws sdp::error on a negative rank
+    /// @throws sdp::input_error on a negative rank
     explicit rank_set(std::vector<int> ranks)
     {
         std::sort(ranks.begin(), ranks.end());

@@ -25,7 +25,7 @@ public:
     {
     }
 
-    /// @throws sdp::error naming the rank, the tag and the peer
+    /// @throws sdp::input_error naming the rank, the tag and the peer
     void operator()(exchange_tag tag, std::span<const outgoing> sends, std::span<const incoming> receives);
 
 private:

@@ -44,7 +44,7 @@ struct thread_endpoint {
 /// All ranks of a group, and the lanes between them.
 class thread_fabric {
 public:
-    /// @throws sdp::error for fewer than one worker
+    /// @throws sdp::input_error for fewer than one worker
     explicit thread_fabric(int size);
 
     [[nodiscard]] int size() const noexcept { return size_; }

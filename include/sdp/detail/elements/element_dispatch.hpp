@@ -28,7 +28,7 @@ template <class F> decltype(auto) with_storage_type(element_type type, F&& f)
 }
 
 /// Calls `f` with a value of the C++ type of an element type.
-/// @throws sdp::error for a type that gradients cannot have yet
+/// @throws sdp::input_error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_element_type(element_type type, F&& f)
 {
     return with_storage_type(type, [&]<class T>(T value) -> decltype(f(float {})) {
@@ -40,7 +40,7 @@ template <class F> decltype(auto) with_element_type(element_type type, F&& f)
 }
 
 /// Calls `f` with a value of the C++ type behind an element type, and one of the type that travels in its place.
-/// @throws sdp::error for a type that gradients cannot have yet
+/// @throws sdp::input_error for a type that gradients cannot have yet
 template <class F> decltype(auto) with_types(element_type type, wire_format wire, F&& f)
 {
     return with_element_type(type, [&]<class T>(T value) -> decltype(f(float {}, float {})) {

@@ -28,12 +28,12 @@ public:
             values_[p].resize(s.slabs(parameter_id(p)).size());
     }
 
-    /// @throws sdp::error unless the model has such a parameter
+    /// @throws sdp::input_error unless the model has such a parameter
     [[nodiscard]] parameter_id known(parameter_id id) const;
     [[nodiscard]] const std::string& name(parameter_id id) const noexcept { return (*model_)[id].name; }
 
     /// The view, without axes that `shape` lacks. Runs on every step, so it builds an error message only for an error.
-    /// @throws sdp::error unless the view has the parameter's element type and the shape `shape`
+    /// @throws sdp::input_error unless the view has the parameter's element type and the shape `shape`
     [[nodiscard]] tensor_view checked(
         const tensor_view& view, parameter_id id, const extents& shape, std::string_view what) const;
     [[nodiscard]] tensor_view checked(
@@ -43,14 +43,14 @@ public:
     /// Bytes of each parameter's gradient; 0 for a parameter that is not trained.
     [[nodiscard]] std::vector<std::size_t> gradient_sizes() const;
 
-    /// @throws sdp::error as `checked` does, or if there is no such slab
+    /// @throws sdp::input_error as `checked` does, or if there is no such slab
     void bind_value(parameter_id id, std::size_t slab, const tensor_view& view);
     /// Sets the gradient to a view that `checked` returned.
     void set_gradient(parameter_id id, const tensor_view& view) noexcept { gradients_[index_of(id)] = view; }
 
-    /// @throws sdp::error if no value is bound
+    /// @throws sdp::input_error if no value is bound
     [[nodiscard]] const tensor_view& gradient(parameter_id id) const;
-    /// @throws sdp::error if no value is bound
+    /// @throws sdp::input_error if no value is bound
     [[nodiscard]] const tensor_view& value(parameter_id id, std::size_t slab) const;
 
     /// The gradients by parameter; null data until the host binds one.

@@ -37,7 +37,8 @@ enum class shard_copy : std::uint8_t { from_tensors, to_tensors };
 
 enum class owned_kind : std::uint8_t { gradients, values };
 
-/// @throws sdp::error unless the shard has the length and element type of the owned elements, is contiguous, and is in `space`
+/// @throws sdp::input_error unless the shard has the length and element type of the owned elements, is contiguous, and is in
+/// `space`
 void check_shard(const overlap_plan& plan, const model& m, const tensor_view& shard, memory_space space);
 
 /// Copies between a flat shard and the tensors that `tensor_of(parameter, slab)` returns.

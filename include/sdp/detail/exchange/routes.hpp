@@ -26,7 +26,7 @@ enum class route_kind : std::uint8_t {
 };
 
 /// @param own_all_reduce true if the transport has an all-reduce that the engine uses
-/// @throws sdp::error unless the communicator offers the route that is asked for
+/// @throws sdp::input_error unless the communicator offers the route that is asked for
 template <communicator C> void check_route(const synchronizer_options& options, bool own_all_reduce)
 {
     if (!peer_memory<C> && options.route == route_choice::memory)

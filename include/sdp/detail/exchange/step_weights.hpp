@@ -12,7 +12,7 @@
 
 namespace sdp::detail {
 
-/// @throws sdp::error on a weight that is negative or not finite, naming its rank, or if all are 0
+/// @throws sdp::input_error on a weight that is negative or not finite, naming its rank, or if all are 0
 void check_weights(std::span<const double> weights);
 
 class step_weights {

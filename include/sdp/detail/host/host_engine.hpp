@@ -27,7 +27,7 @@
 
 namespace sdp::detail {
 
-/// The library's routes. Messages come last: they may be sent from the memory of another route.
+/// The library's routes. Messages are last: they may be sent from the memory of another route.
 template <communicator C> using host_routes = route_list<memory_route<C>, native_route<C>, message_route<C>>;
 
 /// @tparam Routes a `route_list`
@@ -37,7 +37,7 @@ public:
     static constexpr bool contiguous_only = false;
     static constexpr bool own_all_reduce = native_all_reduce<C>; ///< of the transport
     static constexpr std::size_t most_parameters = (std::numeric_limits<std::size_t>::max)(); ///< in a bucket
-    /// @throws sdp::error for a type that gradients cannot have here
+    /// @throws sdp::input_error for a type that gradients cannot have here
     static void check_type(element_type type)
     {
         with_element_type(type, [](auto) {});

@@ -57,7 +57,7 @@ public:
     segment_layout(const segment_layout&) = delete;
     segment_layout& operator=(const segment_layout&) = delete;
 
-    /// That this worker's segment needs.
+    /// Returns the bytes that this worker's segment needs.
     [[nodiscard]] std::size_t bytes() const noexcept { return end_; }
 
     /// Fills in this worker's segment, which is all zeros. Peers may look at it already.

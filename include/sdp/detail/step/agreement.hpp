@@ -48,7 +48,7 @@ struct aspect {
 }
 
 /// Collective. Bytes sent here are returned.
-/// @throws sdp::error on every rank if one differs from rank 0, naming the rank and what differs
+/// @throws sdp::input_error on every rank if one differs from rank 0, naming the rank and what differs
 template <communicator C>
 std::uint64_t check_agreement(C& comm, const std::vector<aspect>& aspects, std::chrono::milliseconds limit)
 {

@@ -17,14 +17,14 @@ public:
 
     void begin_step() noexcept;
 
-    /// @throws sdp::error if it was ready already in this step
+    /// @throws sdp::input_error if it was ready already in this step
     void require_first(parameter_id id) const;
-    /// @throws sdp::error as `require_first`
+    /// @throws sdp::input_error as `require_first`
     void mark(parameter_id id);
 
     /// Returns true if every trained parameter of a bucket is ready; false for the index after the last bucket.
     [[nodiscard]] bool complete(std::size_t b) const noexcept { return b < missing_.size() && missing_[b] == 0; }
-    /// @throws sdp::error naming a trained parameter that is not ready
+    /// @throws sdp::input_error naming a trained parameter that is not ready
     void require_all() const;
 
 private:

@@ -33,7 +33,7 @@ public:
     static_assert(stream_peer_memory<C> || !peer_memory<C>, "on a stream, memory that peers reach has to hold tensors too");
 
     /// Collective where tiles reach the tensors of other workers.
-    /// @throws sdp::error for an option that has no meaning on a stream
+    /// @throws sdp::input_error for an option that has no meaning on a stream
     stream_engine(overlap_plan plan, std::vector<bucket> buckets, C comm, const bound_tensors& tensors,
         const synchronizer_options& options, std::span<const std::size_t>)
         : comm_(std::move(comm))

@@ -4,7 +4,7 @@
 /// @brief The tiles of the sums that an owner makes in the trainers' tensors.
 ///
 /// Pieces are cut alike on all trainers, but where rows are long, one trainer's tensor may need several shapes for what is one
-/// stretch of another's. What is summed at once has one start and one shape on every side.
+/// stretch of another's. Elements that are summed at once have one start and one shape on every side.
 
 #include <sdp/detail/stream/tile_cutter.hpp>
 #include <sdp/detail/stream/trainer_layouts.hpp>

@@ -42,7 +42,7 @@ public:
         std::size_t parameter, first, count; ///< results
     };
 
-    /// @throws sdp::error if a bucket has more tensors than one launch takes
+    /// @throws sdp::input_error if a bucket has more tensors than one launch takes
     explicit tile_program(const bucket_buffers& buffers)
         : buffers_(&buffers)
         , plan_(&buffers.plan())

@@ -26,7 +26,7 @@ namespace sdp::detail {
 }
 
 /// The blocks whose names match.
-/// @throws sdp::error if no name matches
+/// @throws sdp::input_error if no name matches
 [[nodiscard]] inline std::vector<block_id> select_blocks(const model& m, const std::string& pattern)
 {
     std::vector<std::string_view> names;
@@ -42,7 +42,7 @@ namespace sdp::detail {
 }
 
 /// The groups whose names match.
-/// @throws sdp::error if no name matches
+/// @throws sdp::input_error if no name matches
 [[nodiscard]] inline std::vector<group_id> select_groups(const model& m, const std::string& pattern)
 {
     std::vector<std::string_view> names;
