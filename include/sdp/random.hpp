@@ -77,10 +77,10 @@ private:
 namespace detail {
 
     /// Evaluates c₀ + c₁x + …. `std::fma` rounds once everywhere, where a product and a sum may be rounded once or twice.
-    template <std::size_t N> [[nodiscard]] double polynomial(const double (&c)[N], double x) noexcept
+    template <std::size_t Count> [[nodiscard]] double polynomial(const double (&c)[Count], double x) noexcept
     {
-        double out = c[N - 1];
-        for (std::size_t i = N - 1; i-- > 0;)
+        double out = c[Count - 1];
+        for (std::size_t i = Count - 1; i-- > 0;)
             out = std::fma(out, x, c[i]);
         return out;
     }

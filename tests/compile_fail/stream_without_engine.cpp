@@ -22,7 +22,7 @@ public:
     static constexpr sdp::memory_space space = sdp::memory_space::host;
     executor_type& executor();
     void exchange_on_stream(std::span<const sdp::outgoing>, std::span<const sdp::incoming>);
-    void check();
+    void throw_if_failed();
     bool reaches(int) const = delete; // ranks share no memory
 };
 

@@ -26,22 +26,6 @@ SDP_INLINE bucket_passes::bucket_passes(bucket_buffers& buffers)
     std::apply([&](auto&... each) { (each.prepare(buffers.peers().ranks.size(), most), ...); }, spaces_);
 }
 
-SDP_INLINE void bucket_passes::pack(std::size_t b)
-{
-    with_types(buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { pack<T, W>(b); });
-}
-
-SDP_INLINE void bucket_passes::reduce(std::size_t b, bool through_memory)
-{
-    with_types(
-        buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { reduce<T, W>(b, through_memory); });
-}
-
-SDP_INLINE void bucket_passes::unpack(std::size_t b)
-{
-    with_types(buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { unpack<T, W>(b); });
-}
-
 SDP_INLINE std::size_t bucket_passes::most_pieces(const overlap_plan& plan)
 {
     std::size_t out = 0;
@@ -186,6 +170,22 @@ inline void bucket_passes::sum(
         }
     }
     w.reduce(w.sides, size, weights_.weighted(), static_cast<T>(weights_.divisor(piece.sharing_class)));
+}
+
+SDP_INLINE void bucket_passes::pack(std::size_t b)
+{
+    with_types(buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { pack<T, W>(b); });
+}
+
+SDP_INLINE void bucket_passes::reduce(std::size_t b, bool through_memory)
+{
+    with_types(
+        buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { reduce<T, W>(b, through_memory); });
+}
+
+SDP_INLINE void bucket_passes::unpack(std::size_t b)
+{
+    with_types(buffers_->buckets()[b].type, buffers_->options().wire, [&]<class T, class W>(T, W) { unpack<T, W>(b); });
 }
 
 } // namespace sdp::detail

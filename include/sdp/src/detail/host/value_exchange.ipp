@@ -10,16 +10,6 @@
 
 namespace sdp::detail {
 
-SDP_INLINE void value_packer::pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-{
-    with_element_type(b.type, [&]<class T>(T) { pack<T>(b, values, buffer); });
-}
-
-SDP_INLINE void value_packer::unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
-{
-    with_element_type(b.type, [&]<class T>(T) { unpack<T>(b, values, buffer); });
-}
-
 template <class T>
 inline void value_packer::pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
 {
@@ -45,6 +35,16 @@ inline void value_packer::unpack(const bucket& b, std::span<const std::vector<te
                 [&](std::uint32_t, std::size_t at) {
                     local_tensor<T>(values[p][piece.slab]).scatter(*plan_, piece, reinterpret_cast<const T*>(buffer) + at);
                 });
+}
+
+SDP_INLINE void value_packer::pack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
+{
+    with_element_type(b.type, [&]<class T>(T) { pack<T>(b, values, buffer); });
+}
+
+SDP_INLINE void value_packer::unpack(const bucket& b, std::span<const std::vector<tensor_view>> values, std::byte* buffer)
+{
+    with_element_type(b.type, [&]<class T>(T) { unpack<T>(b, values, buffer); });
 }
 
 } // namespace sdp::detail
