@@ -421,10 +421,10 @@ private:
         agree_to("assemble", id, root, [&] {
             if (refused)
                 std::rethrow_exception(refused);
-            if (subnetwork_.trains(id))
-                static_cast<void>(tensors_.value(id, 0)); // throws if the trained part, which has what is owned, is not bound
             if (rank() == root)
                 whole = tensors_.checked(full, id, model_[id].shape, "full tensor", memory_space::host);
+            if (subnetwork_.trains(id))
+                static_cast<void>(tensors_.value(id, 0)); // throws if the trained part, which has what is owned, is not bound
         });
         std::vector<std::byte> scratch;
         std::optional<std::pair<std::size_t, tensor_view>> known;

@@ -696,7 +696,7 @@ TEST_CASE("misuse is refused with a sentence that names parameter and rank")
                   {"'weight'", "gradient", me})
             == "");
         CHECK(unit::flaw([&] { sync.read_owned_values(std::vector<float>(1)); }, {me, "[1]", "expected"}) == "");
-        CHECK(unit::flaw([&] { sync.assemble(bias, 2, five); }, {"rank 2", "0 to 1"}) == "");
+        CHECK(unit::flaw([&] { sync.assemble(bias, 2, five); }, {"root 2", "0 to 1"}) == "");
         CHECK(unit::flaw([&] { sync.assemble(bias, rank, two); }, {"'bias'", me, "[2]", "[5]"}) == "");
         CHECK(unit::flaw([&] { sync.assemble(bias, rank, five); }, {"'bias'", "not bound", me}) == "");
 
