@@ -107,7 +107,7 @@ for run in $runs; do
     threads $long --holders 2,4 --bytes $largest --run-bytes 4K
     threads $long --holders 2,4 --layout llama-130m-neuron --scale $scale
     hidden --workers 4 --holders 2
-    hidden --workers 2 --holders 2 --compute work
+    hidden --workers 2 --holders 2 --compute processor
     # Two processes on two cores: giving the core away when nothing has arrived would only add the operating system's time.
     OMPI_MCA_mpi_yield_when_idle=0 mpirun -n 2 "$programs/backward_bench" --backend mpi $backward_size --bucket-bytes 1M,4M \
         --benchmark_repetitions=5 $shown "$(file backward)"

@@ -28,7 +28,7 @@ struct options {
     std::size_t latency_us = 100;
     std::size_t megabytes_per_second = 200;
     /// `device`: a device computes, and the worker sleeps until a gradient is final, so that more workers than cores fit.
-    /// `work`: the worker's own processor multiplies and adds, and what it does for the exchange is not hidden.
+    /// `processor`: the worker's own processor multiplies and adds, and what it does for the exchange is not hidden.
     std::string compute = "device";
 
     void add_to(CLI::App& app)
@@ -46,7 +46,7 @@ struct options {
             ->check(CLI::PositiveNumber)
             ->capture_default_str();
         app.add_option("--compute", compute, "On a device, or by the worker's own processor")
-            ->check(CLI::IsMember({"device", "work"}))
+            ->check(CLI::IsMember({"device", "processor"}))
             ->capture_default_str();
     }
 };

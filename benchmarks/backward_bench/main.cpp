@@ -3,7 +3,7 @@
 /// @brief Times a backward pass, the exchange, and both at once, over links with a latency and a bandwidth.
 ///
 /// `backward_bench --workers 4`
-/// `backward_bench --workers 2 --compute work --bucket-bytes 1M,4M`
+/// `backward_bench --workers 2 --compute processor --bucket-bytes 1M,4M`
 /// `mpirun -n 2 backward_bench --backend mpi`
 ///
 /// Messages take their time without costing the processor any, as over a network. A benchmark is named
